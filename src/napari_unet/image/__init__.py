@@ -1,0 +1,1 @@
+"""What an image is: axes, source, normalization, generated images."""

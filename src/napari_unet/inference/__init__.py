@@ -1,0 +1,1 @@
+"""From an image and a checkpoint to scores and labels."""

@@ -1,0 +1,1 @@
+"""Files at the edge, one format a module."""

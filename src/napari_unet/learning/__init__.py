@@ -1,0 +1,1 @@
+"""From labels and what is known to a better checkpoint."""

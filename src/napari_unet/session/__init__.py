@@ -1,0 +1,1 @@
+"""The one owner of state; knows neither napari nor Qt."""
