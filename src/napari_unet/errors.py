@@ -1,0 +1,61 @@
+"""The errors a user sees: one sentence of what happened, one of what to do next."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """An error whose text is meant for the person at the screen.
+
+    It is deliberately no ``RuntimeError``: Qt worker libraries swallow those.
+
+    Parameters
+    ----------
+    message : str
+        What came and what was expected, as a sentence.
+    hint : str, optional
+        What to do next, as a sentence.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class ImageError(UserError):
+    """The image cannot be used: its shape, type, values or file."""
+
+
+class AxesError(ImageError):
+    """The meaning of the image's axes is unclear.
+
+    Parameters
+    ----------
+    message, hint : str
+        See `UserError`.
+    candidates : tuple of str
+        Axes strings that would fit the shape, most usual first.
+    """
+
+    def __init__(self, message: str, hint: str = "", candidates: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint)
+        self.candidates = candidates
+
+
+class CheckpointError(UserError):
+    """The file is no checkpoint that can be used, or it is damaged."""
+
+
+class DeviceError(UserError):
+    """The device that was asked for is not there or ran out of memory."""
+
+
+class TrainingError(UserError):
+    """There is nothing to train on, or training diverged."""
+
+
+class OutputError(UserError):
+    """A result cannot be written or does not fit its format."""

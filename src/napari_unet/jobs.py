@@ -1,0 +1,347 @@
+"""Long work: the only place where a thread or a process starts.
+
+Importing torch stops a Qt window for half a second even from a thread, and a crash in a GPU library
+takes its process along. Work therefore runs in a worker process (`napari_unet.worker`), and its
+messages wait in a bounded queue until the owner of the window delivers them::
+
+    main thread          reader thread (one per worker)         worker process
+    submit ──────────────────────────── run ──────────────────► function(context, request)
+    deliver ◄── queue ◄── prepare ◄──── report, progress ◄────── context.report(value)
+                          array[index] ◄─────── read ◄────────── RemoteArray[index]
+    job.cancel ──────────────────────── cancel ───────────────► context.cancelled
+
+In the terminal and in most tests the same functions run inline, in the caller's thread.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Literal
+
+import numpy as np
+
+from napari_unet.errors import UserError
+
+PROGRESS_INTERVAL = 0.1  # seconds between two progress reports of one job
+KILL_AFTER = 5.0  # seconds a cancelled job may take to stop by itself
+QUEUE_LENGTH = 64  # messages that wait for the main thread before the worker waits, too
+
+
+class Cancelled(Exception):
+    """Raised inside a job function by `JobContext.check` once the job was cancelled."""
+
+
+class UnexpectedError(UserError):
+    """A bug or a failure of the machine inside a job; `details` holds the traceback."""
+
+
+class JobState(Enum):
+    """Where a job stands; it ends in exactly one of the last three."""
+
+    RUNNING = "running"
+    STOPPING = "stopping"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is: `done` of `total` steps, and the seconds left if they can be told."""
+
+    done: int
+    total: int
+    text: str = ""
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class LazyArray:
+    """An array that a worker process reads piece by piece instead of receiving a copy.
+
+    Parameters
+    ----------
+    array : array-like
+        Anything with shape, dtype and ``__getitem__``: numpy, dask, zarr.
+    """
+
+    array: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return tuple(int(n) for n in self.array.shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        return np.dtype(self.array.dtype)
+
+    def __getitem__(self, index: Any) -> np.ndarray[Any, Any]:
+        return np.asarray(self.array[index])
+
+
+class JobContext:
+    """What a job function sees of its job.
+
+    Parameters
+    ----------
+    send : callable
+        Takes ("report" or "progress", value) to the caller.
+    is_cancelled : callable
+        Tells whether the job was cancelled.
+    """
+
+    def __init__(self, send: Callable[[str, Any], None], is_cancelled: Callable[[], bool]) -> None:
+        self._send = send
+        self._is_cancelled = is_cancelled
+        self._start = time.perf_counter()
+        self._last_progress = -np.inf
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the job should stop at the next step."""
+        return self._is_cancelled()
+
+    def check(self) -> None:
+        """Raise `Cancelled` if the job was cancelled."""
+        if self.cancelled:
+            raise Cancelled
+
+    def report(self, value: Any) -> None:
+        """Hand an intermediate value to the caller."""
+        self._send("report", value)
+
+    def progress(self, done: int, total: int, text: str = "") -> None:
+        """Tell how far the job is; at most ten times a second get through."""
+        now = time.perf_counter()
+        if done < total and now - self._last_progress < PROGRESS_INTERVAL:
+            return
+        self._last_progress = now
+        left = (now - self._start) / done * (total - done) if done else None
+        self._send("progress", Progress(done, total, text, left))
+
+
+def _nothing(value: Any) -> None:
+    """Ignore a message nobody asked for."""
+
+
+class Job:
+    """A running function, seen from the main thread.
+
+    Attributes
+    ----------
+    name : str
+        What the job does, for the panel.
+    state : JobState
+        Changes on the main thread only.
+    result : object
+        What the function returned, once done.
+    error : UserError or None
+        Why it failed.
+    details : str
+        The traceback of a failure.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        on_report: Callable[[Any], None] = _nothing,
+        on_progress: Callable[[Progress], None] = _nothing,
+        on_end: Callable[[Job], None] = _nothing,
+        prepare: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.state = JobState.RUNNING
+        self.result: Any = None
+        self.error: UserError | None = None
+        self.details = ""
+        self.cancelled_at: float | None = None
+        self._on_report, self._on_progress, self._on_end = on_report, on_progress, on_end
+        self._prepare = prepare
+        self._tell_worker: Callable[[], None] = lambda: None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job is done, failed or cancelled."""
+        return self.state not in (JobState.RUNNING, JobState.STOPPING)
+
+    def cancel(self) -> None:
+        """Ask the job to stop at its next step; returns at once."""
+        if self.ended or self.state is JobState.STOPPING:
+            return
+        self.state = JobState.STOPPING
+        self.cancelled_at = time.perf_counter()
+        self._tell_worker()
+
+    def prepare(self, value: Any) -> Any:
+        """Work on a report off the main thread before it is delivered."""
+        return self._prepare(value) if self._prepare is not None else value
+
+    def handle(self, kind: str, value: Any) -> None:
+        """Take one message; called on the main thread."""
+        if self.ended:
+            return
+        if kind == "report":
+            self._on_report(value)
+        elif kind == "progress":
+            self._on_progress(value)
+        else:
+            self._end(kind, value)
+
+    def _end(self, kind: str, value: Any) -> None:
+        if kind == "done":
+            self.state, self.result = JobState.DONE, value
+        elif kind == "cancelled":
+            self.state = JobState.CANCELLED
+        else:
+            self.state = JobState.FAILED
+            self.error, self.details = value
+        on_end, self._on_end = self._on_end, _nothing
+        # A job object may outlive its work by hours: let go of what the callbacks hold.
+        self._on_report = self._on_progress = _nothing
+        self._prepare = None
+        on_end(self)
+
+
+def as_user_error(error: BaseException) -> tuple[UserError, str]:
+    """Return an error as a sentence, with its traceback.
+
+    Parameters
+    ----------
+    error : BaseException
+        Whatever a job function raised.
+    """
+    details = "".join(traceback.format_exception(error))
+    if isinstance(error, UserError):
+        return error, details
+    message = f"Something unexpected went wrong: {type(error).__name__}: {error}".rstrip(": ") + "."
+    return UnexpectedError(message, "Please report it together with the details."), details
+
+
+def run_guarded(
+    function: Callable[..., Any], context: JobContext, args: tuple[Any, ...]
+) -> tuple[str, Any]:
+    """Run a job function and return how it ended: ("done" | "cancelled" | "failed", value)."""
+    try:
+        return "done", function(context, *args)
+    except Cancelled:
+        return "cancelled", None
+    except Exception as error:
+        return "failed", as_user_error(error)
+
+
+class JobRunner:
+    """Starts jobs and delivers what they say.
+
+    Parameters
+    ----------
+    mode : {"process", "inline"}
+        ``inline`` runs a job to its end inside `submit`; for the terminal and for tests.
+    """
+
+    def __init__(self, mode: Literal["process", "inline"] = "process") -> None:
+        self.mode = mode
+        self._messages: queue.Queue[tuple[Job, str, Any]] = queue.Queue(QUEUE_LENGTH)
+        self._workers: dict[str, Any] = {}
+        self._running: list[Job] = []
+
+    def submit(
+        self, function: Callable[..., Any], *args: Any, lane: str = "compute", **callbacks: Any
+    ) -> Job:
+        """Start a job.
+
+        Parameters
+        ----------
+        function : callable
+            A module-level function; called with a `JobContext` and `args`.
+        *args : object
+            Frozen snapshots, picklable; a `LazyArray` inside them is read by reference.
+        lane : str
+            Jobs of one lane run one after the other; each lane has a worker process.
+        **callbacks
+            `Job` parameters: ``name``, ``on_report``, ``on_progress``, ``on_end``, ``prepare``.
+        """
+        job = Job(**{"name": function.__name__, **callbacks})
+        if self.mode == "inline":
+            context = JobContext(
+                lambda kind, value: job.handle(
+                    kind, job.prepare(value) if kind == "report" else value
+                ),
+                lambda: job.state is JobState.STOPPING,
+            )
+            job.handle(*run_guarded(function, context, args))
+            return job
+        self._running.append(job)
+        self._worker(lane).submit(job, function, args)
+        return job
+
+    def warm(self, lane: str = "compute") -> None:
+        """Start a lane's worker process ahead of its first job."""
+        if self.mode == "process":
+            self._worker(lane)
+
+    def _worker(self, lane: str) -> Any:
+        from napari_unet.worker import Worker
+
+        worker = self._workers.get(lane)
+        if worker is None or not worker.alive:
+            worker = self._workers[lane] = Worker(self._messages)
+        return worker
+
+    def deliver(self, seconds: float = 0.008) -> None:
+        """Handle waiting messages for about `seconds`; call it on the main thread.
+
+        Jobs that ignore their cancellation for longer than `KILL_AFTER` lose their process.
+        """
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            try:
+                job, kind, value = self._messages.get_nowait()
+            except queue.Empty:
+                break
+            job.handle(kind, value)
+        self._running = [job for job in self._running if not job.ended]
+        for worker in self._workers.values():
+            worker.kill_if_stuck(KILL_AFTER)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job runs or a message waits."""
+        return bool(self._running) or not self._messages.empty()
+
+    def wait(self, job: Job, timeout: float | None = None) -> Job:
+        """Deliver messages until a job has ended; for scripts and tests.
+
+        Raises
+        ------
+        TimeoutError
+            If the job has not ended after `timeout` seconds.
+        """
+        start = time.perf_counter()
+        while not job.ended:
+            if timeout is not None and time.perf_counter() - start > timeout:
+                raise TimeoutError(f"The job '{job.name}' has not ended after {timeout} s.")
+            self.deliver()
+            threading.Event().wait(0.002)
+        return job
+
+    def close(self) -> None:
+        """Cancel everything and end the worker processes."""
+        for job in self._running:
+            job.cancel()
+        for worker in self._workers.values():
+            worker.close()
+        self._workers.clear()
+        self._running.clear()

@@ -1,0 +1,149 @@
+"""Jobs inline and in a worker process: the same function, the same messages, exactly one end."""
+
+import os
+import signal
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from napari_unet.errors import ImageError, UserError
+from napari_unet.jobs import Job, JobContext, JobRunner, JobState, LazyArray, UnexpectedError
+
+
+def add_up(context: JobContext, array, steps: int):
+    total = 0.0
+    for step in range(steps):
+        context.check()
+        total += float(np.asarray(array[step]).sum())
+        context.report((step, total))
+        context.progress(step + 1, steps)
+    return total
+
+
+def loop(context: JobContext):
+    while True:
+        context.check()
+        time.sleep(0.005)
+
+
+def ignore_cancel(context: JobContext):
+    time.sleep(60)
+
+
+def fail(context: JobContext, error: BaseException):
+    raise error
+
+
+def die(context: JobContext):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def modules(context: JobContext):
+    print("printing must not disturb the protocol")
+    return os.getpid(), "torch" in sys.modules
+
+
+@pytest.fixture(params=["inline", "process"])
+def runner(request):
+    runner = JobRunner(request.param)
+    yield runner
+    runner.close()
+
+
+@pytest.fixture
+def process_runner():
+    runner = JobRunner("process")
+    yield runner
+    runner.close()
+
+
+def test_reports_progress_and_result_arrive_in_order(runner):
+    array = LazyArray(np.arange(20.0).reshape(4, 5))
+    reports, ends = [], []
+    job = runner.submit(add_up, array, 4, on_report=reports.append, on_end=ends.append)
+    runner.wait(job, timeout=60)
+    assert job.state is JobState.DONE
+    assert job.result == array.array.sum()
+    assert [step for step, _ in reports] == [0, 1, 2, 3]
+    assert ends == [job]
+    assert not runner.busy
+
+
+def test_a_failure_is_a_sentence_and_the_next_job_runs(runner):
+    job = runner.wait(runner.submit(fail, ImageError("It is empty.", "Open another.")), 60)
+    assert job.state is JobState.FAILED
+    assert isinstance(job.error, ImageError)
+    assert str(job.error) == "It is empty. Open another."
+    other = runner.wait(runner.submit(fail, RuntimeError("CUDA error")), 60)
+    assert isinstance(other.error, UnexpectedError)
+    assert "RuntimeError: CUDA error" in other.error.message
+    assert "Traceback" in other.details
+    assert runner.wait(runner.submit(add_up, LazyArray(np.ones((1, 2))), 1), 60).result == 2
+
+
+def test_an_array_that_cannot_be_read_names_its_reason(process_runner):
+    class Broken:
+        shape, dtype = (2, 2), np.dtype("uint8")
+
+        def __getitem__(self, index):
+            raise ImageError("The chunk (0, 0) is missing.")
+
+    job = process_runner.wait(process_runner.submit(add_up, LazyArray(Broken()), 2), 60)
+    assert isinstance(job.error, ImageError)
+    assert "chunk (0, 0)" in str(job.error)
+
+
+def test_cancel_ends_in_cancelled_and_nothing_else(process_runner):
+    ends = []
+    job = process_runner.submit(loop, on_end=lambda job: ends.append(job.state))
+    job.cancel()
+    assert job.state is JobState.STOPPING
+    process_runner.wait(job, 60)
+    assert ends == [JobState.CANCELLED]
+
+
+def test_a_job_that_ignores_its_cancellation_loses_its_process(process_runner, monkeypatch):
+    monkeypatch.setattr("napari_unet.jobs.KILL_AFTER", 0.5)
+    job = process_runner.submit(ignore_cancel)
+    job.cancel()
+    process_runner.wait(job, 60)
+    assert job.state is JobState.CANCELLED
+    again = process_runner.submit(add_up, LazyArray(np.ones((1, 2))), 1)
+    assert process_runner.wait(again, 60).state is JobState.DONE
+
+
+def test_a_process_that_dies_fails_its_job_with_a_sentence(process_runner):
+    job = process_runner.wait(process_runner.submit(die), 60)
+    assert job.state is JobState.FAILED
+    assert "ended unexpectedly" in job.error.message
+
+
+def test_jobs_run_in_another_process_and_printing_does_no_harm(process_runner):
+    job = process_runner.wait(process_runner.submit(modules), 60)
+    pid, _ = job.result
+    assert pid != os.getpid()
+
+
+def test_lanes_run_side_by_side(process_runner):
+    first = process_runner.submit(loop, lane="train")
+    second = process_runner.submit(add_up, LazyArray(np.ones((1, 2))), 1, lane="compute")
+    process_runner.wait(second, 60)
+    assert not first.ended
+    first.cancel()
+    process_runner.wait(first, 60)
+
+
+def test_reports_are_prepared_off_the_main_thread_and_a_failure_there_fails_the_job(runner):
+    seen = []
+    array = LazyArray(np.ones((2, 2)))
+    job = runner.submit(add_up, array, 2, on_report=seen.append, prepare=lambda v: ("ready", v))
+    runner.wait(job, 60)
+    assert seen[0] == ("ready", (0, 2.0))
+
+
+def test_a_user_error_is_no_runtime_error():
+    # Qt worker libraries swallow RuntimeErrors of generators.
+    assert not issubclass(UserError, RuntimeError)
+    assert isinstance(Job("name").state, JobState)
