@@ -1,0 +1,319 @@
+"""Normalization of intensities: the method belongs to the model, the statistics to the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.errors import CheckpointError, ImageError
+from napari_unet.image.source import Box, ImageSource
+
+EXACT_VALUES = 64 * 2**20  # up to so many values of an image are all looked at
+_SAMPLE_VALUES = 16 * 2**20
+_SAMPLE_EDGE = 256
+_READ_VALUES = 8 * 2**20
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """How intensities become network inputs: ``(value - offset) / scale``.
+
+    Parameters
+    ----------
+    method : {"percentile", "zscore", "fixed", "none"}
+        ``percentile``: offset and scale from two percentiles, which map to 0 and 1.
+        ``zscore``: mean and standard deviation. ``fixed``: `offset` and `scale` as given.
+    low, high : float
+        The percentiles, 0 to 100.
+    offset, scale : tuple of float
+        For ``fixed``: one value, or one per channel.
+    per_channel : bool
+        Measure each channel on its own; False keeps the colours of RGB images.
+    clip : tuple of float or None
+        Range to which normalized values are clipped.
+    """
+
+    method: Literal["percentile", "zscore", "fixed", "none"] = "percentile"
+    low: float = 1.0
+    high: float = 99.8
+    offset: tuple[float, ...] = (0.0,)
+    scale: tuple[float, ...] = (1.0,)
+    per_channel: bool = True
+    clip: tuple[float, float] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the normalization as JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Normalization:
+        """Build a normalization from JSON types.
+
+        Raises
+        ------
+        CheckpointError
+            If a field is unknown, of the wrong type or out of range.
+        """
+        known = dict(values)
+        try:
+            for name in ("offset", "scale", "clip"):
+                if known.get(name) is not None:
+                    known[name] = tuple(float(value) for value in known[name])
+            normalization = cls(**known)
+            problem = _problem(normalization)
+        except (TypeError, ValueError) as error:
+            problem = str(error)
+        if problem:
+            raise CheckpointError(
+                f"The normalization in the file cannot be used: {problem}.",
+                f"Expected the fields {', '.join(field.name for field in fields(cls))}.",
+            )
+        return normalization
+
+
+def _problem(normalization: Normalization) -> str:
+    """Return what is wrong with a normalization, or nothing."""
+    if normalization.method not in ("percentile", "zscore", "fixed", "none"):
+        return f"its method is {normalization.method!r}"
+    if not 0 <= normalization.low < normalization.high <= 100:
+        return f"its percentiles are {normalization.low} and {normalization.high}"
+    numbers = (*normalization.offset, *normalization.scale, *(normalization.clip or ()))
+    if not all(np.isfinite(numbers)) or not all(normalization.scale) or not normalization.offset:
+        return "its offset, scale or clip is empty, zero or not finite"
+    clip = normalization.clip
+    if clip is not None and (len(clip) != 2 or clip[0] >= clip[1]):
+        return f"its clip range is {clip}"
+    if not isinstance(normalization.per_channel, bool):
+        return f"per_channel is {normalization.per_channel!r}"
+    return ""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What was measured of one image.
+
+    Parameters
+    ----------
+    offset, scale : tuple of float
+        One value per channel.
+    sample : str
+        Which values were looked at, in words.
+    """
+
+    offset: tuple[float, ...]
+    scale: tuple[float, ...]
+    sample: str
+
+
+def measure(
+    source: ImageSource, normalization: Normalization, between: Callable[[], object] | None = None
+) -> Statistics:
+    """Measure the statistics of a whole image, all time points and planes together.
+
+    All values count when the image has at most `EXACT_VALUES`; otherwise those of evenly spread
+    blocks, the same ones each time. NaN and infinities are left out.
+
+    Parameters
+    ----------
+    source : ImageSource
+        The image.
+    normalization : Normalization
+        The method. Where both percentiles coincide (a nearly empty image), the range up to the
+        maximum is taken; a constant image has scale 1.
+    between : callable, optional
+        Called before each block is read; it may raise to stop.
+
+    Returns
+    -------
+    Statistics
+
+    Raises
+    ------
+    ImageError
+        If no value is finite, a fixed normalization has another number of channels, or reading fails.
+    """
+    channels = source.n_channels
+    if normalization.method in ("fixed", "none"):
+        plain = normalization.method == "none"
+        offset = _broadcast((0.0,) if plain else normalization.offset, channels, source.name)
+        scale = _broadcast((1.0,) if plain else normalization.scale, channels, source.name)
+        return Statistics(offset, scale, "none: the model fixes the normalization")
+    blocks, sample = _blocks(source)
+    groups = channels if normalization.per_channel else 1
+    found = _Percentiles(source, groups) if normalization.method == "percentile" else _Moments(groups)
+    for t, box in blocks:
+        if between is not None:
+            between()
+        values = source.read(t, box)
+        for group in range(groups):
+            part = values[group] if normalization.per_channel else values
+            if part.dtype.kind == "f":
+                part = part[np.isfinite(part)]
+            if part.size:
+                found.add(group, part.reshape(-1))
+    pairs = [found.result(group, normalization) for group in range(groups)]
+    if None in pairs:
+        which = f"channel {pairs.index(None)} of " if groups > 1 else ""
+        raise ImageError(
+            f"The {which}image {source.name!r} has no finite value: all are NaN or infinite.",
+            "Choose another image or channel.",
+        )
+    measured = [pair for pair in pairs if pair is not None]
+    return Statistics(
+        _broadcast(tuple(pair[0] for pair in measured), channels, source.name),
+        _broadcast(tuple(pair[1] for pair in measured), channels, source.name),
+        sample,
+    )
+
+
+def apply(array: npt.NDArray[Any], statistics: Statistics, normalization: Normalization) -> npt.NDArray[np.float32]:
+    """Normalize a block.
+
+    Parameters
+    ----------
+    array : ndarray
+        Shape (C, ...).
+    statistics : Statistics
+        Of the whole image.
+    normalization : Normalization
+        Whether to clip.
+
+    Returns
+    -------
+    ndarray of float32
+        ``(array - offset) / scale``, clipped if asked; 0 where the value was not finite.
+
+    Raises
+    ------
+    ImageError
+        If the number of channels differs from that of the statistics.
+    """
+    if array.shape[0] != len(statistics.offset):
+        raise ImageError(
+            f"The block has {array.shape[0]} channels, but {len(statistics.offset)} were measured.",
+            "Measure the statistics of the same channels.",
+        )
+    # 8 and 16 bits and float32 are exact in float32; wider types lose digits before the offset is gone.
+    work: type[np.floating[Any]] = np.float32 if array.dtype.itemsize <= 2 or array.dtype == np.float32 else np.float64
+    column = (-1,) + (1,) * (array.ndim - 1)
+    offset = np.asarray(statistics.offset, work).reshape(column)
+    scale = np.asarray(statistics.scale, work).reshape(column)
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = np.subtract(array, offset, dtype=work)
+        np.divide(result, scale, out=result)
+        normalized: npt.NDArray[np.float32] = result.astype(np.float32, copy=False)
+    if array.dtype.kind == "f":
+        np.nan_to_num(normalized, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    if normalization.clip is not None:
+        np.clip(normalized, *normalization.clip, out=normalized)
+    return normalized
+
+
+class _Percentiles:
+    """Exact percentiles: a histogram for 8 and 16 bits, the values themselves otherwise."""
+
+    def __init__(self, source: ImageSource, groups: int) -> None:
+        dtype = source.dtype
+        self.lowest = int(np.iinfo(dtype).min) if dtype.kind in "ui" else 0
+        self.counts = (
+            [np.zeros(2 ** (8 * dtype.itemsize), np.int64) for _ in range(groups)]
+            if dtype.kind in "ui" and dtype.itemsize <= 2
+            else None
+        )
+        self.values: list[list[npt.NDArray[Any]]] = [[] for _ in range(groups)]
+
+    def add(self, group: int, values: npt.NDArray[Any]) -> None:
+        if self.counts is None:
+            self.values[group].append(values.copy())
+        else:
+            shifted = values if self.lowest == 0 else values.astype(np.int32) - self.lowest
+            self.counts[group] += np.bincount(shifted, minlength=self.counts[group].size)
+
+    def result(self, group: int, normalization: Normalization) -> tuple[float, float] | None:
+        wanted = (normalization.low, normalization.high, 100.0)
+        if self.counts is None:
+            if not self.values[group]:
+                return None
+            low, high, top = np.percentile(np.concatenate(self.values[group]).astype(np.float64, copy=False), wanted)
+            self.values[group] = []
+        else:
+            cumulative = np.cumsum(self.counts[group])
+            if not cumulative[-1]:
+                return None
+            ranks = np.asarray(wanted) / 100 * (cumulative[-1] - 1)
+            below = np.searchsorted(cumulative, np.floor(ranks), side="right")
+            above = np.searchsorted(cumulative, np.ceil(ranks), side="right")
+            low, high, top = below + (above - below) * (ranks % 1) + self.lowest
+        return float(low), _positive(high - low) or _positive(top - low) or 1.0
+
+
+class _Moments:
+    """Mean and standard deviation, merged block by block (Chan, Golub and LeVeque 1979)."""
+
+    def __init__(self, groups: int) -> None:
+        self.state = [(0, 0.0, 0.0)] * groups
+
+    def add(self, group: int, values: npt.NDArray[Any]) -> None:
+        n, mean, squares = self.state[group]
+        m = values.size
+        block_mean = float(values.mean(dtype=np.float64))
+        block_squares = float(np.square(values - block_mean, dtype=np.float64).sum())
+        delta = block_mean - mean
+        self.state[group] = (
+            n + m,
+            mean + delta * m / (n + m),
+            squares + block_squares + delta**2 * n * m / (n + m),
+        )
+
+    def result(self, group: int, normalization: Normalization) -> tuple[float, float] | None:
+        n, mean, squares = self.state[group]
+        return None if n == 0 else (mean, _positive(np.sqrt(squares / n)) or 1.0)
+
+
+def _positive(value: float) -> float:
+    """Return the value if it can divide, else 0."""
+    return float(value) if np.isfinite(value) and value > 0 else 0.0
+
+
+def _broadcast(values: tuple[float, ...], channels: int, name: str) -> tuple[float, ...]:
+    if len(values) not in (1, channels):
+        raise ImageError(
+            f"The model normalizes {len(values)} channels, but {channels} of the image {name!r} are chosen.",
+            f"Choose {len(values)} channels.",
+        )
+    return values * channels if len(values) == 1 else values
+
+
+def _blocks(source: ImageSource) -> tuple[Iterator[tuple[int, Box]], str]:
+    """Return which regions to look at, and that in words."""
+    times, depth, height, width = source.shape
+    total = times * depth * height * width * source.n_channels
+    if total <= EXACT_VALUES:
+        rows = max(1, min(height, _READ_VALUES // (width * source.n_channels)))
+        planes = max(1, min(depth, _READ_VALUES // (height * width * source.n_channels)))
+        every = (
+            (t, (slice(z, min(z + planes, depth)), slice(y, min(y + rows, height)), slice(0, width)))
+            for t in range(times)
+            for z in range(0, depth, planes)
+            for y in range(0, height, rows)
+        )
+        return every, f"all {total} values"
+    tall, wide = min(_SAMPLE_EDGE, height), min(_SAMPLE_EDGE, width)
+    grid = (times, depth, -(-height // tall), -(-width // wide))
+    there = int(np.prod(grid, dtype=np.int64))
+    wanted = min(there, max(1, _SAMPLE_VALUES // (tall * wide * source.n_channels)))
+    # One block from each of `wanted` equal stretches of the raster, at a place fixed by the seed.
+    within = np.random.default_rng(0).random(wanted)
+    chosen = np.unique(((np.arange(wanted) + within) * (there / wanted)).astype(np.int64))
+
+    def spread() -> Iterator[tuple[int, Box]]:
+        for index in chosen:
+            t, z, row, column = (int(i) for i in np.unravel_index(index, grid))
+            y, x = min(row * tall, height - tall), min(column * wide, width - wide)
+            yield t, (slice(z, z + 1), slice(y, y + tall), slice(x, x + wide))
+
+    return spread(), f"{chosen.size} evenly spread blocks of 1×{tall}×{wide} out of {total} values"
