@@ -1,1 +1,1 @@
-"""From labels and what is known to a better checkpoint."""
+"""Labels and what is known about them, and how a network learns from that."""

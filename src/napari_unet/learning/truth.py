@@ -1,0 +1,361 @@
+"""What is known about one image: the user's labels over a model's prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from skimage.segmentation import watershed
+
+from napari_unet.errors import OutputError, UserError
+from napari_unet.learning.boxes import Box, clip, extent, grow, inside, tight, union, whole, window_of
+from napari_unet.learning.edits import Edit, PredictionEdit, State
+
+Point = tuple[int, int, int]
+Mask = npt.NDArray[np.bool_]
+
+REGION_CELL = 32  # known voxels closer than about this in-plane count as one region
+
+
+class Truth:
+    """Labels, prediction and known mask of one image, all (T, Z, Y, X).
+
+    Always ``labels == where(known, the user's value, prediction)``: predictions change only what is
+    unknown, and what the user said stays. For instances the object is the unit: touching an object
+    makes its body and a thin rim around it known.
+
+    ::
+
+        prediction   . 1 1 1 . .        known   . x x x x .
+        labels       . 1 1 2 . .                  └ object 2 and its rim
+
+    Parameters
+    ----------
+    labels : ndarray of unsigned int, (T, Z, Y, X)
+        The labels on screen. Kept, not copied: a viewer may paint into the same memory.
+    instances : bool
+        Whether a label value is an object (True) or a class (False).
+    prediction : ndarray, optional
+        The model's labels; a copy of `labels` when omitted.
+    known, changed : ndarray of bool, optional
+        What is known, and which known voxels the user set to something else than was predicted.
+    rim : int
+        Width in pixels (in-plane) of what becomes known around a touched object.
+
+    Attributes
+    ----------
+    labels, prediction, known, changed : ndarray
+        As above. Only the methods write them; `labels` may be painted from outside and is then
+        taken over by `record_edit`.
+    """
+
+    def __init__(
+        self,
+        labels: npt.NDArray[Any],
+        *,
+        instances: bool,
+        prediction: npt.NDArray[Any] | None = None,
+        known: Mask | None = None,
+        changed: Mask | None = None,
+        rim: int = 2,
+    ) -> None:
+        if labels.ndim != 4:
+            raise UserError(f"Labels have {labels.ndim} dimensions, expected 4 (T, Z, Y, X).")
+        self.labels = labels
+        self.instances = instances
+        self.rim = rim
+        self.known = np.zeros(labels.shape, bool) if known is None else known.astype(bool)
+        self.changed = np.zeros(labels.shape, bool) if changed is None else changed.astype(bool)
+        self.prediction = labels.copy() if prediction is None else prediction.astype(labels.dtype)
+        np.copyto(labels, self.prediction, where=~self.known)
+        self._shadow = labels.copy()
+        self._last_id = int(max(labels.max(initial=0), self.prediction.max(initial=0)))
+        self._cells = np.zeros((*labels.shape[:2], *(-(-n // REGION_CELL) for n in labels.shape[2:])), np.int32)
+        for t in range(labels.shape[0]):
+            self._recount(t, whole(labels.shape[1:]))
+
+    # ---- what there is -------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Size of one time point, (Z, Y, X)."""
+        _, z, y, x = self.labels.shape
+        return z, y, x
+
+    @property
+    def n_known(self) -> int:
+        """Number of known voxels."""
+        return int(self._cells.sum())
+
+    @property
+    def n_regions(self) -> int:
+        """Number of known regions; what lies within about 32 px in-plane belongs to one region."""
+        structure = np.zeros((3,) * 4, bool)
+        structure[1] = True
+        return int(ndimage.label(self._cells > 0, structure)[1])
+
+    def known_box(self, t: int) -> Box | None:
+        """Return a box around everything known at `t`, or None; found without reading the mask."""
+        box = tight(self._cells[t] > 0, whole(self._cells.shape[1:]))
+        if box is None:
+            return None
+        z, y, x = box
+        cell = REGION_CELL
+        return clip((z, slice(y.start * cell, y.stop * cell), slice(x.start * cell, x.stop * cell)), self.shape)
+
+    def next_id(self, count: int = 1) -> int:
+        """Reserve `count` object ids that were never used, and return the first."""
+        first = self._last_id + 1
+        self._see(self._last_id + count)
+        return first
+
+    # ---- the user ------------------------------------------------------------------------------
+
+    def record_edit(self, t: int, box: Sequence[slice], swept: Mask | None = None) -> Edit | None:
+        """Take over what was painted into `labels` inside a box.
+
+        Parameters
+        ----------
+        t : int
+            Time point.
+        box : sequence of slice
+            A box that holds everything that was painted.
+        swept : ndarray of bool, of the box's shape, optional
+            Voxels that a tool passed over. They are known even where the value stayed: that is
+            how a user confirms.
+
+        Returns
+        -------
+        Edit or None
+            One step of the history; None if nothing was painted or passed over.
+        """
+        given = tuple(box)
+        box = clip(given, self.shape)
+        now, shadow = self.labels[t][box], self._shadow[t][box]
+        touched = now != shadow
+        if swept is not None:
+            offset = [slice(a.start - (b.start or 0), a.stop - (b.start or 0)) for a, b in zip(box, given, strict=True)]
+            touched |= np.asarray(swept, bool)[tuple(offset)]
+        if not touched.any():
+            return None
+        self._see(int(now.max()))
+        ids = np.union1d(now[touched], shadow[touched])
+        return self._commit(t, box, touched, ids[ids > 0] if self.instances else ids[:0])
+
+    def paint(self, t: int, box: Sequence[slice], mask: Mask, value: npt.ArrayLike) -> Edit | None:
+        """Set labels from a program as a stroke would: `value` where `mask`, which becomes known."""
+        box = clip(box, self.shape)
+        values = np.broadcast_to(np.asarray(value), mask.shape)
+        self._check(values[mask])
+        np.copyto(self.labels[t][box], values, where=mask, casting="unsafe")
+        return self.record_edit(t, box, mask)
+
+    def accept(self, t: int, box: Sequence[slice], mask: Mask | None = None) -> Edit | None:
+        """Make a box (or the voxels of `mask` in it) known as it is; objects cut by the box stay open outside."""
+        box = clip(box, self.shape)
+        touched = np.ones(extent(box), bool) if mask is None else np.asarray(mask, bool)
+        if not (touched & ~self.known[t][box]).any():
+            return None
+        return self._commit(t, box, touched, np.empty(0, int))
+
+    def accept_object(self, t: int, point: Point) -> Edit | None:
+        """Make the object under a voxel known as it is, with its rim.
+
+        Raises
+        ------
+        UserError
+            If there is no object.
+        """
+        box, body = self.body(t, point)
+        return self.accept(t, box, self._with_rim(body) if self.instances else body)
+
+    def delete_object(self, t: int, point: Point) -> Edit | None:
+        """Turn the object under a voxel into known background, its rim included."""
+        box, body = self.body(t, point)
+        touched = self._with_rim(body) if self.instances else body
+        self.labels[t][box][body] = 0
+        return self._commit(t, box, touched, np.empty(0, int))
+
+    def join(self, t: int, points: Sequence[Point]) -> Edit | None:
+        """Give the objects under several voxels the id of the first.
+
+        Raises
+        ------
+        UserError
+            If one of the voxels holds no object, or all hold the same.
+        """
+        parts = [self.body(t, point) for point in points]
+        ids = [int(self.labels[t][point]) for point in points]
+        if len(set(ids)) < 2:
+            raise UserError("Joining needs two different objects.", "Point at one object, then at the other.")
+        box = parts[0][0]
+        for other, _ in parts[1:]:
+            box = union(box, other)
+        touched = np.zeros(extent(box), bool)
+        for part, body in parts:
+            self.labels[t][part][body] = ids[0]
+            touched[inside(part, box)] |= body
+        return self._commit(t, box, touched, np.array(ids[:1]))
+
+    def split(self, t: int, first: Point, second: Point, scale: Sequence[float] = (1, 1, 1)) -> Edit | None:
+        """Split an object between two voxels inside it, by a watershed of the depth inside the object.
+
+        Parameters
+        ----------
+        t : int
+            Time point.
+        first, second : tuple of int
+            (z, y, x) of one voxel in each part; the part of `second` gets a new id.
+        scale : sequence of float
+            Voxel size (z, y, x), any unit.
+
+        Raises
+        ------
+        UserError
+            If the two voxels do not lie in one object.
+        """
+        if self.labels[t][first] != self.labels[t][second] or first == second:
+            raise UserError("The two points do not lie in one object.", "Point at two places of the object to split.")
+        box, body = self.body(t, first)
+        depth = ndimage.distance_transform_edt(body, sampling=tuple(scale))
+        markers = np.zeros(body.shape, np.int32)
+        for number, point in enumerate((first, second), start=1):
+            markers[tuple(p - part.start for p, part in zip(point, box, strict=True))] = number
+        halves = watershed(-depth, markers, mask=body)  # type: ignore[no-untyped-call]
+        new = self.next_id()
+        self.labels[t][box][halves == 2] = new
+        return self._commit(t, box, body, np.array([int(self.labels[t][first]), new]))
+
+    def body(self, t: int, point: Point) -> tuple[Box, Mask]:
+        """Return the object under a voxel: a box with room for the rim, and the object's voxels in it.
+
+        For classes the object is the connected area of one class.
+
+        Raises
+        ------
+        UserError
+            If the voxel is background.
+        """
+        labels = self.labels[t]
+        value = labels[point]
+        if value == 0:
+            raise UserError("There is no object at this place.", "Point at an object, or accept the view instead.")
+        z, y, x = (slice(p, p + 1) for p in point)
+        box = self._room(window_of(labels, [value], (z, y, x)))
+        mask = labels[box] == value
+        if not self.instances:
+            parts, _ = ndimage.label(mask, np.ones((3, 3, 3)))
+            mask = parts == parts[tuple(p - part.start for p, part in zip(point, box, strict=True))]
+        return box, mask
+
+    # ---- the model -----------------------------------------------------------------------------
+
+    def write_prediction(self, t: int, box: Sequence[slice], values: npt.NDArray[Any]) -> PredictionEdit:
+        """Write a prediction into a box; the labels change only where nothing is known.
+
+        Parameters
+        ----------
+        t : int
+            Time point.
+        box : sequence of slice
+            Where.
+        values : ndarray of int, of the box's shape
+            Classes, or ids that come from `napari_unet.learning.identity.inherit_ids`.
+
+        Returns
+        -------
+        PredictionEdit
+            One step of the history.
+
+        Raises
+        ------
+        OutputError
+            If a value does not fit the labels' type.
+        """
+        box = clip(box, self.shape)
+        self._check(values)
+        self._see(int(values.max(initial=0)))
+        before = self.prediction[t][box].copy()
+        after = values.astype(self.labels.dtype)
+        self.set_prediction(t, box, after)
+        return PredictionEdit(t, box, before, after)
+
+    def set_prediction(self, t: int, box: Box, values: npt.NDArray[Any]) -> None:
+        """Replace the prediction in a box, outside the history (the steps themselves use this)."""
+        self.prediction[t][box] = values
+        unknown = ~self.known[t][box]
+        np.copyto(self.labels[t][box], values, where=unknown)
+        np.copyto(self._shadow[t][box], values, where=unknown)
+
+    def restore(self, t: int, box: Box, state: State) -> None:
+        """Replace what is known in a box, over the current prediction (the steps themselves use this)."""
+        self.known[t][box] = state.known
+        self.changed[t][box] = state.changed
+        self.labels[t][box] = np.where(state.known, state.labels, self.prediction[t][box])
+        self._shadow[t][box] = self.labels[t][box]
+        self._recount(t, box)
+
+    # ---- inside --------------------------------------------------------------------------------
+
+    def _commit(self, t: int, box: Box, touched: Mask, ids: npt.NDArray[Any]) -> Edit:
+        """Make `touched` voxels and whole objects `ids` known, and return the step."""
+        if ids.size:
+            wide = self._room(window_of(self.labels[t], ids, box))
+            grown = self._with_rim(np.isin(self.labels[t][wide], ids))
+            grown[inside(box, wide)] |= touched
+            box = tight(grown, wide) or wide
+            touched = grown[inside(box, wide)]
+        before = State(self._shadow[t][box].copy(), self.known[t][box].copy(), self.changed[t][box].copy())
+        now = self.labels[t][box]
+        known = before.known | touched
+        # What differs from the prediction was changed by hand; a stroke over the same value confirms it.
+        moved = touched & (now != self.prediction[t][box])
+        self.known[t][box] = known
+        self.changed[t][box] = (before.changed & ~touched) | moved
+        same = np.array_equal(now, before.labels)
+        after = State(before.labels if same else now.copy(), known, self.changed[t][box].copy())
+        self._shadow[t][box] = after.labels
+        self._recount(t, box)
+        return Edit(t, box, before, after)
+
+    def _room(self, box: Box) -> Box:
+        return grow(box, (0, self.rim, self.rim), self.shape)
+
+    def _with_rim(self, body: Mask) -> Mask:
+        """Return a body and the voxels around it, in-plane."""
+        if self.rim == 0:
+            return body
+        cross = ndimage.generate_binary_structure(3, 1)
+        cross[[0, 2]] = False
+        return np.asarray(ndimage.binary_dilation(body, cross, iterations=self.rim), bool)
+
+    def _check(self, values: npt.NDArray[Any]) -> None:
+        largest = int(values.max(initial=0))
+        if largest > np.iinfo(self.labels.dtype).max:
+            raise OutputError(
+                f"Label {largest} does not fit the labels' type {self.labels.dtype}.",
+                "Use a Labels layer of type uint32.",
+            )
+
+    def _see(self, value: int) -> None:
+        if value > np.iinfo(self.labels.dtype).max:
+            raise OutputError(
+                f"No object id is left in labels of type {self.labels.dtype}.", "Use a Labels layer of type uint32."
+            )
+        self._last_id = max(self._last_id, value)
+
+    def _recount(self, t: int, box: Box) -> None:
+        """Count the known voxels again in every cell that the box meets."""
+        z, y, x = box
+        cell = REGION_CELL
+        rows = np.arange(y.start // cell, -(-y.stop // cell))
+        columns = np.arange(x.start // cell, -(-x.stop // cell))
+        if rows.size == 0 or columns.size == 0:
+            return
+        area = self.known[t, z, rows[0] * cell : (rows[-1] + 1) * cell, columns[0] * cell : (columns[-1] + 1) * cell]
+        sums = np.add.reduceat(area, (rows - rows[0]) * cell, axis=1, dtype=np.int32)
+        sums = np.add.reduceat(sums, (columns - columns[0]) * cell, axis=2, dtype=np.int32)
+        self._cells[t, z, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = sums
