@@ -61,8 +61,7 @@ def parse_axes(axes: str, shape: Sequence[int]) -> str:
     candidates = candidate_axes(shape)
     if len(letters) != len(shape):
         raise AxesError(
-            f"The axes {axes!r} name {len(letters)} dimensions, but the image has {len(shape)}: "
-            f"shape {tuple(shape)}.",
+            f"The axes {axes!r} name {len(letters)} dimensions, but the image has {len(shape)}: shape {tuple(shape)}.",
             f"Name every dimension, for example {candidates[0]!r}." if candidates else expected,
             candidates,
         )
@@ -89,9 +88,7 @@ def candidate_axes(shape: Sequence[int], rgb: bool = False) -> tuple[str, ...]:
         return tuple(f"{axes}C" for axes in candidate_axes(shape[:-1]) if "C" not in axes)
     if ndim == 2:
         return ("YX",)
-    fitting = [
-        axes for axes in _USUAL.get(ndim, ()) if "C" not in axes or shape[axes.index("C")] <= _MANY_CHANNELS
-    ]
+    fitting = [axes for axes in _USUAL.get(ndim, ()) if "C" not in axes or shape[axes.index("C")] <= _MANY_CHANNELS]
     # A short axis is more likely channels than planes; stable, so the usual order decides the rest.
     return tuple(sorted(fitting, key=lambda axes: "C" not in axes or shape[axes.index("C")] > 4))
 

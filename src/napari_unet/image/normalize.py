@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
@@ -10,12 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.errors import CheckpointError, ImageError
-from napari_unet.image.source import Box, ImageSource
-
-EXACT_VALUES = 64 * 2**20  # up to so many values of an image are all looked at
-_SAMPLE_VALUES = 16 * 2**20
-_SAMPLE_EDGE = 256
-_READ_VALUES = 8 * 2**20
+from napari_unet.image.estimators import Moments, Percentiles
+from napari_unet.image.sampling import blocks_to_measure
+from napari_unet.image.source import ImageSource
 
 
 @dataclass(frozen=True)
@@ -114,7 +111,7 @@ def measure(
 ) -> Statistics:
     """Measure the statistics of a whole image, all time points and planes together.
 
-    All values count when the image has at most `EXACT_VALUES`; otherwise those of evenly spread
+    All values count when the image has at most `sampling.EXACT_VALUES`; otherwise those of evenly spread
     blocks, the same ones each time. NaN and infinities are left out.
 
     Parameters
@@ -142,9 +139,13 @@ def measure(
         offset = _broadcast((0.0,) if plain else normalization.offset, channels, source.name)
         scale = _broadcast((1.0,) if plain else normalization.scale, channels, source.name)
         return Statistics(offset, scale, "none: the model fixes the normalization")
-    blocks, sample = _blocks(source)
+    blocks, sample = blocks_to_measure(source)
     groups = channels if normalization.per_channel else 1
-    found = _Percentiles(source, groups) if normalization.method == "percentile" else _Moments(groups)
+    found = (
+        Percentiles(source.dtype, groups, normalization.low, normalization.high)
+        if normalization.method == "percentile"
+        else Moments(groups)
+    )
     for t, box in blocks:
         if between is not None:
             between()
@@ -155,7 +156,7 @@ def measure(
                 part = part[np.isfinite(part)]
             if part.size:
                 found.add(group, part.reshape(-1))
-    pairs = [found.result(group, normalization) for group in range(groups)]
+    pairs = [found.result(group) for group in range(groups)]
     if None in pairs:
         which = f"channel {pairs.index(None)} of " if groups > 1 else ""
         raise ImageError(
@@ -213,72 +214,6 @@ def apply(array: npt.NDArray[Any], statistics: Statistics, normalization: Normal
     return normalized
 
 
-class _Percentiles:
-    """Exact percentiles: a histogram for 8 and 16 bits, the values themselves otherwise."""
-
-    def __init__(self, source: ImageSource, groups: int) -> None:
-        dtype = source.dtype
-        self.lowest = int(np.iinfo(dtype).min) if dtype.kind in "ui" else 0
-        self.counts = (
-            [np.zeros(2 ** (8 * dtype.itemsize), np.int64) for _ in range(groups)]
-            if dtype.kind in "ui" and dtype.itemsize <= 2
-            else None
-        )
-        self.values: list[list[npt.NDArray[Any]]] = [[] for _ in range(groups)]
-
-    def add(self, group: int, values: npt.NDArray[Any]) -> None:
-        if self.counts is None:
-            self.values[group].append(values.copy())
-        else:
-            shifted = values if self.lowest == 0 else values.astype(np.int32) - self.lowest
-            self.counts[group] += np.bincount(shifted, minlength=self.counts[group].size)
-
-    def result(self, group: int, normalization: Normalization) -> tuple[float, float] | None:
-        wanted = (normalization.low, normalization.high, 100.0)
-        if self.counts is None:
-            if not self.values[group]:
-                return None
-            low, high, top = np.percentile(np.concatenate(self.values[group]).astype(np.float64, copy=False), wanted)
-            self.values[group] = []
-        else:
-            cumulative = np.cumsum(self.counts[group])
-            if not cumulative[-1]:
-                return None
-            ranks = np.asarray(wanted) / 100 * (cumulative[-1] - 1)
-            below = np.searchsorted(cumulative, np.floor(ranks), side="right")
-            above = np.searchsorted(cumulative, np.ceil(ranks), side="right")
-            low, high, top = below + (above - below) * (ranks % 1) + self.lowest
-        return float(low), _positive(high - low) or _positive(top - low) or 1.0
-
-
-class _Moments:
-    """Mean and standard deviation, merged block by block (Chan, Golub and LeVeque 1979)."""
-
-    def __init__(self, groups: int) -> None:
-        self.state = [(0, 0.0, 0.0)] * groups
-
-    def add(self, group: int, values: npt.NDArray[Any]) -> None:
-        n, mean, squares = self.state[group]
-        m = values.size
-        block_mean = float(values.mean(dtype=np.float64))
-        block_squares = float(np.square(values - block_mean, dtype=np.float64).sum())
-        delta = block_mean - mean
-        self.state[group] = (
-            n + m,
-            mean + delta * m / (n + m),
-            squares + block_squares + delta**2 * n * m / (n + m),
-        )
-
-    def result(self, group: int, normalization: Normalization) -> tuple[float, float] | None:
-        n, mean, squares = self.state[group]
-        return None if n == 0 else (mean, _positive(np.sqrt(squares / n)) or 1.0)
-
-
-def _positive(value: float) -> float:
-    """Return the value if it can divide, else 0."""
-    return float(value) if np.isfinite(value) and value > 0 else 0.0
-
-
 def _broadcast(values: tuple[float, ...], channels: int, name: str) -> tuple[float, ...]:
     if len(values) not in (1, channels):
         raise ImageError(
@@ -286,34 +221,3 @@ def _broadcast(values: tuple[float, ...], channels: int, name: str) -> tuple[flo
             f"Choose {len(values)} channels.",
         )
     return values * channels if len(values) == 1 else values
-
-
-def _blocks(source: ImageSource) -> tuple[Iterator[tuple[int, Box]], str]:
-    """Return which regions to look at, and that in words."""
-    times, depth, height, width = source.shape
-    total = times * depth * height * width * source.n_channels
-    if total <= EXACT_VALUES:
-        rows = max(1, min(height, _READ_VALUES // (width * source.n_channels)))
-        planes = max(1, min(depth, _READ_VALUES // (height * width * source.n_channels)))
-        every = (
-            (t, (slice(z, min(z + planes, depth)), slice(y, min(y + rows, height)), slice(0, width)))
-            for t in range(times)
-            for z in range(0, depth, planes)
-            for y in range(0, height, rows)
-        )
-        return every, f"all {total} values"
-    tall, wide = min(_SAMPLE_EDGE, height), min(_SAMPLE_EDGE, width)
-    grid = (times, depth, -(-height // tall), -(-width // wide))
-    there = int(np.prod(grid, dtype=np.int64))
-    wanted = min(there, max(1, _SAMPLE_VALUES // (tall * wide * source.n_channels)))
-    # One block from each of `wanted` equal stretches of the raster, at a place fixed by the seed.
-    within = np.random.default_rng(0).random(wanted)
-    chosen = np.unique(((np.arange(wanted) + within) * (there / wanted)).astype(np.int64))
-
-    def spread() -> Iterator[tuple[int, Box]]:
-        for index in chosen:
-            t, z, row, column = (int(i) for i in np.unravel_index(index, grid))
-            y, x = min(row * tall, height - tall), min(column * wide, width - wide)
-            yield t, (slice(z, z + 1), slice(y, y + tall), slice(x, x + wide))
-
-    return spread(), f"{chosen.size} evenly spread blocks of 1×{tall}×{wide} out of {total} values"
