@@ -59,10 +59,8 @@ def missing() -> dict[str, str]:
 def install(packages: list[str]) -> None:
     """Install Debian packages without asking and without what they merely recommend."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run(["apt-get", "update", "-qq"], check=True, env=environment)
-    subprocess.run(
-        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], check=True, env=environment
-    )
+    for command in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
+        subprocess.run(["apt-get", "-qq", *command], check=True, env=environment, stdout=subprocess.DEVNULL)
 
 
 def main() -> int:
@@ -73,8 +71,9 @@ def main() -> int:
     if not absent:
         return 0
     packages = sorted(set(absent.values()))
-    print("Missing for Qt's window tests:", ", ".join(absent), flush=True)
+    print("Missing for tests with a real window:", ", ".join(absent), flush=True)
     if shutil.which("apt-get") and os.geteuid() == 0:
+        print("Installing:", " ".join(packages), flush=True)
         install(packages)
         absent = missing()
         if not absent:
