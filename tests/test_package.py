@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from importlib.metadata import entry_points, metadata, requires
+from pathlib import Path
 
 import pytest
 
 import napari_unet
+
+IMPORT_NAMES = {"scikit-image": "skimage", "pillow": "PIL"}
+# napari's plugin manager installs no extras, so what the panel may need comes along.
+FOR_THE_PANEL = {"magicgui", "psygnal", "pyqtgraph", "qtpy", "superqt"}
 
 
 def loaded_after(statement: str) -> set[str]:
@@ -48,7 +55,38 @@ def test_metadata_names_the_distribution_the_command_and_the_manifest():
     assert manifest.value == "napari_unet:napari.yaml"
 
 
+def hard_requirements() -> set[str]:
+    """Return the import names of what is installed together with the package."""
+    lines = [line for line in requires("napari-unet-interactive") or () if "extra ==" not in line]
+    names = {re.match(r"[\w-]+", line).group().lower() for line in lines}
+    return {IMPORT_NAMES.get(name, name) for name in names}
+
+
+def imported() -> dict[str, set[str]]:
+    """Return which top-level packages are imported where: package → folders or modules of ours."""
+    root = Path(napari_unet.__file__).parent
+    found: dict[str, set[str]] = {}
+    for path in root.rglob("*.py"):
+        room = path.relative_to(root).parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                modules = [node.module]
+            else:
+                continue
+            for name in {module.partition(".")[0] for module in modules}:
+                if name not in sys.stdlib_module_names and name != "napari_unet":
+                    found.setdefault(name, set()).add(room)
+    return found
+
+
+def test_what_is_imported_is_required_and_the_other_way_round():
+    rooms = imported()
+    assert rooms.pop("napari") <= {"viewer", "cli"}
+    assert hard_requirements() - FOR_THE_PANEL == set(rooms) - FOR_THE_PANEL
+    assert hard_requirements() >= FOR_THE_PANEL
+
+
 def test_neither_napari_nor_a_qt_binding_is_a_hard_requirement():
-    hard = [line.lower() for line in requires("napari-unet-interactive") or () if "extra ==" not in line]
-    assert hard
-    assert not [line for line in hard if line.startswith(("napari", "pyqt5", "pyqt6", "pyside"))]
+    assert hard_requirements() & {"napari", "pyqt5", "pyqt6", "pyside2", "pyside6"} == set()
