@@ -109,7 +109,8 @@ def test_regions_are_counted():
     assert truth.n_regions == 3
     assert truth.n_known == 3000
     known = truth.known_box(0)
-    assert known is not None and known[1] == slice(0, 320)
+    assert known is not None
+    assert known[1] == slice(0, 320)
 
 
 def test_a_label_that_does_not_fit_is_an_error():

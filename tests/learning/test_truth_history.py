@@ -24,6 +24,7 @@ def places(draw):
 
 
 points = st.tuples(*(st.integers(0, size - 1) for size in SHAPE[1:]))
+actions = st.sampled_from(["accept", "delete", "join", "split"])
 
 
 class History(RuleBasedStateMachine):
@@ -76,7 +77,7 @@ class History(RuleBasedStateMachine):
         assert self.truth.known[t][box].all()
         assert np.array_equal(before, self.truth.labels)
 
-    @rule(t=st.integers(0, 1), first=points, second=points, action=st.sampled_from(["accept", "delete", "join", "split"]))
+    @rule(t=st.integers(0, 1), first=points, second=points, action=actions)
     def act_on_object(self, t, first, second, action):
         before = self.truth.labels.copy()
         try:

@@ -42,8 +42,9 @@ class Truth:
         The model's labels; a copy of `labels` when omitted.
     known, changed : ndarray of bool, optional
         What is known, and which known voxels the user set to something else than was predicted.
-    rim : int
-        Width in pixels (in-plane) of what becomes known around a touched object.
+    rim, rim_z : int
+        Width in voxels, in-plane and along z, of what becomes known around a touched object. Along z
+        only where the model is 3D: objects of a 2D model say nothing about the planes beside them.
 
     Attributes
     ----------
@@ -61,12 +62,13 @@ class Truth:
         known: Mask | None = None,
         changed: Mask | None = None,
         rim: int = 2,
+        rim_z: int = 0,
     ) -> None:
         if labels.ndim != 4:
             raise UserError(f"Labels have {labels.ndim} dimensions, expected 4 (T, Z, Y, X).")
         self.labels = labels
         self.instances = instances
-        self.rim = rim
+        self.rim, self.rim_z = rim, rim_z
         self.known = np.zeros(labels.shape, bool) if known is None else known.astype(bool)
         self.changed = np.zeros(labels.shape, bool) if changed is None else changed.astype(bool)
         self.prediction = labels.copy() if prediction is None else prediction.astype(labels.dtype)
@@ -224,7 +226,7 @@ class Truth:
         markers = np.zeros(body.shape, np.int32)
         for number, point in enumerate((first, second), start=1):
             markers[tuple(p - part.start for p, part in zip(point, box, strict=True))] = number
-        halves = watershed(-depth, markers, mask=body)  # type: ignore[no-untyped-call]
+        halves = watershed(-depth, markers, mask=body)
         new = self.next_id()
         self.labels[t][box][halves == 2] = new
         return self._commit(t, box, body, np.array([int(self.labels[t][first]), new]))
@@ -322,15 +324,17 @@ class Truth:
         return Edit(t, box, before, after)
 
     def _room(self, box: Box) -> Box:
-        return grow(box, (0, self.rim, self.rim), self.shape)
+        return grow(box, (self.rim_z, self.rim, self.rim), self.shape)
 
     def _with_rim(self, body: Mask) -> Mask:
-        """Return a body and the voxels around it, in-plane."""
-        if self.rim == 0:
-            return body
+        """Return a body and the voxels around it."""
         cross = ndimage.generate_binary_structure(3, 1)
-        cross[[0, 2]] = False
-        return np.asarray(ndimage.binary_dilation(body, cross, iterations=self.rim), bool)
+        for width, kept in ((self.rim_z, (slice(None), 1, 1)), (self.rim, (1, slice(None), slice(None)))):
+            structure = np.zeros((3, 3, 3), bool)
+            structure[kept] = cross[kept]
+            if width:
+                body = np.asarray(ndimage.binary_dilation(body, structure, iterations=width), bool)
+        return body
 
     def _check(self, values: npt.NDArray[Any]) -> None:
         largest = int(values.max(initial=0))

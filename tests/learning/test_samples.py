@@ -1,0 +1,89 @@
+import numpy as np
+
+from napari_unet.image.normalize import Normalization, measure
+from napari_unet.image.source import ImageSource
+from napari_unet.learning.samples import BLOCK, CONTEXT, GAP, hold_back, known_regions
+
+NORMALIZATION = Normalization()
+
+
+def regions_of(shape, boxes, ndim=2, channels=1):
+    """Regions of a random image whose `boxes` are known."""
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(shape[0], channels, *shape[1:])).astype(np.float32)
+    source = ImageSource(image, "TCZYX")
+    labels = rng.integers(0, 3, shape).astype(np.uint16)
+    known = np.zeros(shape, bool)
+    for box in boxes:
+        known[box] = True
+    statistics = measure(source, NORMALIZATION)
+    found = known_regions(
+        source, statistics, NORMALIZATION, labels, known, image_id="a", ndim=ndim, changed=known & (labels == 1)
+    )
+    return image, labels, known, found
+
+
+def test_crops_hold_everything_known_and_the_right_pixels():
+    boxes = [np.s_[0, 0, 10:20, 10:20], np.s_[1, 2, 500:600, 100:700], np.s_[0, 2, 0:5, 890:900]]
+    image, labels, known, regions = regions_of((2, 3, 700, 900), boxes, channels=2)
+    covered = np.zeros(known.shape, bool)
+    for region in regions:
+        where = (region.t, *region.box)
+        covered[where] |= region.known
+        assert np.array_equal(region.labels, labels[where])
+        assert region.image.shape[1:] == region.labels.shape
+        assert region.labels.shape[0] == 1, "a 2D model trains on planes"
+        raw = image[region.t][(slice(None), *region.box)]
+        assert np.corrcoef(region.image.ravel(), raw.ravel())[0, 1] > 0.99
+        assert (region.weight[region.known & (region.labels == 1)] == 3).all()
+    assert np.array_equal(covered, known)
+    assert sum(r.known.size for r in regions) < known.size / 3
+
+
+def test_far_corners_do_not_make_one_large_crop():
+    boxes = [np.s_[0, 0, i : i + 20, i : i + 20] for i in range(0, 2000, 90)]
+    _, _, _, regions = regions_of((1, 1, 2000, 2000), boxes)
+    assert sum(r.known.size for r in regions) < 2000 * 2000 / 2
+
+
+def test_a_volume_makes_crops_with_depth():
+    _, _, _, regions = regions_of((1, 40, 200, 200), [np.s_[0, 5:9, 50:90, 50:90]], ndim=3)
+    assert len(regions) == 1
+    assert regions[0].labels.shape[0] >= 16
+
+
+def test_nothing_known_makes_no_crop():
+    assert regions_of((1, 1, 50, 50), [])[3] == []
+
+
+def test_held_back_blocks_keep_a_gap_and_never_migrate():
+    first = regions_of((1, 1, 640, 640), [np.s_[0, 0, :, 0:320]])
+    more = regions_of((1, 1, 640, 640), [np.s_[0, 0, :, :]])
+    split, later = hold_back(first[3], 2, seed=1), hold_back(more[3], 2, seed=1)
+    assert 2 <= len(split.blocks) < 30
+    places = [{tuple(part.start for part in b.box) for b in s.blocks} for s in (split, later)]
+    assert places[0] <= places[1]
+    assert 0.1 < len(later.blocks) / 100 < 0.3
+    trained = np.zeros((1, 640, 640), bool)
+    for region in later.training:
+        trained[region.box] |= region.known
+    for block, region in zip(later.blocks, later.validation, strict=True):
+        z, y, x = block.box
+        gap = GAP[2][1]
+        assert not trained[z, max(y.start - gap, 0) : y.stop + gap, max(x.start - gap, 0) : x.stop + gap].any()
+        assert block.n_known == 64 * 64
+        inner = np.zeros(trained.shape, bool)
+        inner[region.box] = region.known & (region.weight > 0)
+        assert inner.sum() == inner[block.box].sum() == block.n_known
+
+
+def test_too_few_blocks_hold_nothing_back():
+    _, _, _, regions = regions_of((1, 1, 300, 300), [np.s_[0, 0, 70:100, 70:100]])
+    split = hold_back(regions, 2)
+    assert split.validation == ()
+    assert split.training == tuple(regions)
+
+
+def test_sizes_stated():
+    assert BLOCK == {2: (1, 64, 64), 3: (16, 64, 64)}
+    assert CONTEXT[2] == (0, 32, 32)
