@@ -138,9 +138,16 @@ def test_lanes_run_side_by_side(process_runner):
 def test_reports_are_prepared_off_the_main_thread_and_a_failure_there_fails_the_job(runner):
     seen = []
     array = LazyArray(np.ones((2, 2)))
-    job = runner.submit(add_up, array, 2, on_report=seen.append, prepare=lambda v: ("ready", v))
+    job = runner.submit(add_up, array, 2, on_report=seen.append, prepare=lambda v: [("ready", v), "more"])
     runner.wait(job, 60)
-    assert seen[0] == ("ready", (0, 2.0))
+    assert seen == [("ready", (0, 2.0)), "more", ("ready", (1, 4.0)), "more"]
+
+    def broken(value):
+        raise ImageError("It does not fit.")
+
+    job = runner.wait(runner.submit(add_up, array, 2, prepare=broken), 60)
+    assert job.state is JobState.FAILED
+    assert str(job.error) == "It does not fit."
 
 
 def test_a_user_error_is_no_runtime_error():

@@ -19,7 +19,7 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
@@ -160,7 +160,7 @@ class Job:
         on_report: Callable[[Any], None] = _nothing,
         on_progress: Callable[[Progress], None] = _nothing,
         on_end: Callable[[Job], None] = _nothing,
-        prepare: Callable[[Any], Any] | None = None,
+        prepare: Callable[[Any], Iterable[Any]] | None = None,
     ) -> None:
         self.name = name
         self.state = JobState.RUNNING
@@ -185,9 +185,9 @@ class Job:
         self.cancelled_at = time.perf_counter()
         self._tell_worker()
 
-    def prepare(self, value: Any) -> Any:
-        """Work on a report off the main thread before it is delivered."""
-        return self._prepare(value) if self._prepare is not None else value
+    def prepare(self, value: Any) -> Iterable[Any]:
+        """Turn a report into the ones to deliver; runs off the main thread."""
+        return self._prepare(value) if self._prepare is not None else (value,)
 
     def handle(self, kind: str, value: Any) -> None:
         """Take one message; called on the main thread."""
@@ -275,12 +275,12 @@ class JobRunner:
         """
         job = Job(**{"name": function.__name__, **callbacks})
         if self.mode == "inline":
-            context = JobContext(
-                lambda kind, value: job.handle(
-                    kind, job.prepare(value) if kind == "report" else value
-                ),
-                lambda: job.state is JobState.STOPPING,
-            )
+
+            def send(kind: str, value: Any) -> None:
+                for part in job.prepare(value) if kind == "report" else (value,):
+                    job.handle(kind, part)
+
+            context = JobContext(send, lambda: job.state is JobState.STOPPING)
             job.handle(*run_guarded(function, context, args))
             return job
         self._running.append(job)

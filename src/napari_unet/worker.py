@@ -174,14 +174,12 @@ class Worker:
             return
         (value,) = rest
         if kind in ("report", "progress"):
-            if kind == "report":
-                try:
-                    value = job.prepare(value)
-                except Exception as error:
-                    job.cancel()
-                    self._end(number, "failed", as_user_error(error))
-                    return
-            self._messages.put((job, kind, value))
+            try:
+                for part in job.prepare(value) if kind == "report" else (value,):
+                    self._messages.put((job, kind, part))
+            except Exception as error:
+                self._send_later(number, "cancel", number)
+                self._end(number, "failed", as_user_error(error))
         else:
             self._end(number, kind, value)
 

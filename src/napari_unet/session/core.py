@@ -1,0 +1,344 @@
+"""The state of a session and the few rules that every command keeps."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.errors import UserError
+from napari_unet.image.axes import canonical_view, label_axes
+from napari_unet.image.source import ImageSource
+from napari_unet.inference.objects import ObjectSettings
+from napari_unet.jobs import Job, JobRunner, JobState, LazyArray, Progress
+from napari_unet.learning.boxes import Box
+from napari_unet.learning.edits import PredictionEdit
+from napari_unet.learning.edits import Step as TruthChange
+from napari_unet.learning.truth import Truth
+from napari_unet.project.folder import WorkFolder
+from napari_unet.session.history import History
+from napari_unet.session.state import (
+    Curve,
+    ImageState,
+    JobView,
+    LabelState,
+    ModelVersion,
+    Round,
+    SessionEvents,
+    TruthKey,
+    is_instances,
+    truth_key,
+)
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """What the user may set once for all images.
+
+    Parameters
+    ----------
+    device : str
+        "auto", "cpu", "cuda:0", "mps", …
+    precision : str
+        "auto", "float32" or "bfloat16".
+    objects : ObjectSettings
+        How scores become labels.
+    seed : int
+        Seed of training and of the choice of validation blocks.
+    """
+
+    device: str = "auto"
+    precision: str = "auto"
+    objects: ObjectSettings = field(default_factory=ObjectSettings)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class LabelStep:
+    """A change of one image's labels in the history."""
+
+    title: str
+    session: SessionCore
+    image_id: str
+    labels: LabelState
+    change: TruthChange
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the step holds, in bytes."""
+        return self.change.nbytes
+
+    def undo(self) -> None:
+        """Take the change back."""
+        self.session.tell_places(self.image_id, self.labels, self.change.undo(self.labels.truth))
+
+    def redo(self) -> None:
+        """Do the change again."""
+        self.session.tell_places(self.image_id, self.labels, self.change.redo(self.labels.truth))
+
+
+@dataclass(frozen=True)
+class ModelStep:
+    """A change of the current model in the history."""
+
+    title: str
+    session: SessionCore
+    before: ModelVersion | None
+    after: ModelVersion | None
+    nbytes: int = 0
+
+    def undo(self) -> None:
+        """Return to the model before."""
+        self.session.set_model(self.before)
+
+    def redo(self) -> None:
+        """Take the model after again."""
+        self.session.set_model(self.after)
+
+
+class SessionCore:
+    """Images, labels, models and jobs of one viewer or one script.
+
+    Parameters
+    ----------
+    runner : JobRunner, optional
+        Where jobs run: a worker process by default.
+    folder : WorkFolder, optional
+        Where models go; made in the user's data folder when first needed.
+    """
+
+    def __init__(self, runner: JobRunner | None = None, folder: WorkFolder | None = None) -> None:
+        self.events = SessionEvents()
+        self.runner = runner or JobRunner()
+        self.history = History()
+        self.settings = SessionSettings()
+        self.images: dict[str, ImageState] = {}
+        self.versions: list[ModelVersion] = []
+        self.model: ModelVersion | None = None
+        self.jobs: dict[str, JobView] = {}
+        self.round: Round | None = None
+        self.curve = Curve()
+        self._folder = folder
+        self._numbers = itertools.count(1)
+        self._waiting: list[tuple[LabelState, Callable[[], None]]] = []
+
+    # ---- images and their labels ---------------------------------------------------------------
+
+    @property
+    def folder(self) -> WorkFolder:
+        """Where this session keeps its models."""
+        if self._folder is None:
+            self._folder = WorkFolder.create()
+        return self._folder
+
+    def add_image(self, source: ImageSource) -> str:
+        """Take an image into the session and return its id."""
+        image_id = f"{source.name}-{next(self._numbers)}"
+        self.images[image_id] = ImageState(image_id, source)
+        self.events.images_changed.emit()
+        return image_id
+
+    def replace_image(self, image_id: str, source: ImageSource) -> None:
+        """Take over a changed image: other channels, a voxel size, or new data of the same shape.
+
+        Raises
+        ------
+        UserError
+            If the shape changed: what is known belongs to the old one.
+        """
+        image = self.image(image_id)
+        if image.labels and source.shape != image.source.shape:
+            raise UserError(
+                f"The image {source.name!r} changed its shape from {image.source.shape} to {source.shape}.",
+                "Add it as a new image; the labels stay with the old one.",
+            )
+        image.source = source
+        image.statistics.clear()
+        self.events.images_changed.emit()
+
+    def remove_image(self, image_id: str) -> None:
+        """Forget an image; jobs that read it are cancelled."""
+        self.image(image_id)
+        for name in ("segment", "train"):
+            self.cancel(name)
+        del self.images[image_id]
+        self.history.clear()
+        self.events.images_changed.emit()
+        self.events.history_changed.emit()
+
+    def image(self, image_id: str) -> ImageState:
+        """Return an image of the session.
+
+        Raises
+        ------
+        UserError
+            If it is gone.
+        """
+        if image_id not in self.images:
+            raise UserError("The image is no longer open.", "Choose another image.")
+        return self.images[image_id]
+
+    def labels(self, image_id: str) -> LabelState | None:
+        """Return the labels of an image under the current model's meaning, if there are any."""
+        if self.model is None:
+            return None
+        return self.image(image_id).labels.get(self.key(self.model))
+
+    def key(self, version: ModelVersion) -> TruthKey:
+        """Return what the label values of a model mean under the current settings."""
+        return truth_key(version.header.output, self.settings.objects.connected)
+
+    def labels_array(self, image_id: str) -> npt.NDArray[Any] | None:
+        """Return the labels in the image's axis order without C, to be shown and painted in place."""
+        labels = self.labels(image_id)
+        return None if labels is None else labels.array
+
+    def ensure_labels(self, image_id: str) -> LabelState:
+        """Return the labels of an image, made empty if need be."""
+        labels = self.labels(image_id)
+        if labels is None:
+            image, model = self.image(image_id), self.need_model()
+            instances = is_instances(model.header.output, self.settings.objects.connected)
+            axes = label_axes(image.source.axes)
+            lengths = dict(zip("TZYX", image.source.shape, strict=True))
+            # Object ids are never used twice, so 65,535 of them can run out; classes are few.
+            dtype = np.uint32 if instances else np.uint16
+            array = np.zeros([lengths[letter] for letter in axes], dtype)
+            truth = Truth(canonical_view(array, axes), instances=instances)
+            labels = image.labels[self.key(model)] = LabelState(truth, array)
+            self.events.labels_created.emit(image_id)
+        return labels
+
+    def lazy_source(self, image_id: str) -> ImageSource:
+        """Return the image such that a worker process reads it piece by piece."""
+        source = self.image(image_id).source
+        return source if isinstance(source.data, LazyArray) else replace(source, data=LazyArray(source.data))
+
+    # ---- the model -----------------------------------------------------------------------------
+
+    def need_model(self) -> ModelVersion:
+        """Return the current model.
+
+        Raises
+        ------
+        UserError
+            If there is none.
+        """
+        if self.model is None:
+            raise UserError("No model is chosen.", "Choose a model first.")
+        return self.model
+
+    def set_model(self, version: ModelVersion | None) -> None:
+        """Make a version current, outside the history."""
+        if version is not None and version not in self.versions:
+            self.versions.append(version)
+        self.model = version
+        self.events.model_changed.emit()
+
+    # ---- jobs ----------------------------------------------------------------------------------
+
+    def need_idle(self, name: str) -> None:
+        """Raise a `UserError` if a job of this name runs."""
+        if name in self.jobs:
+            raise UserError(f"The session is busy: '{name}' still runs.", "Wait for it or stop it.")
+
+    def start_job(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        request: Any,
+        *,
+        lane: str = "compute",
+        on_report: Callable[[Any], None] = lambda report: None,
+        on_done: Callable[[Any], None] = lambda result: None,
+        on_stopped: Callable[[Job], None] = lambda job: None,
+        prepare: Callable[[Any], Any] | None = None,
+    ) -> Job | None:
+        """Run a job function and keep the panel informed.
+
+        ``on_done`` gets the result; ``on_stopped`` the job if it was cancelled or failed. An error
+        becomes a message. Returns the job, or None if it has ended already.
+        """
+        self.need_idle(name)
+        view = self.jobs[name] = JobView(job=Job(name))
+
+        def progressed(progress: Progress) -> None:
+            view.progress = progress
+            self.events.job_changed.emit(name)
+
+        def ended(job: Job) -> None:
+            self.jobs.pop(name, None)
+            self.events.job_changed.emit(name)
+            if job.state is JobState.DONE:
+                on_done(job.result)
+                return
+            on_stopped(job)
+            if job.state is JobState.FAILED and job.error is not None:
+                self.events.message.emit("error", str(job.error), job.details)
+
+        self.events.job_changed.emit(name)
+        job = self.runner.submit(
+            function,
+            request,
+            lane=lane,
+            name=name,
+            on_report=on_report,
+            on_progress=progressed,
+            on_end=ended,
+            prepare=prepare,
+        )
+        view.job = job
+        return None if job.ended else job
+
+    def cancel(self, name: str) -> None:
+        """Ask a running job to stop at its next tile or step."""
+        if name in self.jobs:
+            self.jobs[name].job.cancel()
+            self.events.job_changed.emit(name)
+
+    # ---- changes of labels ---------------------------------------------------------------------
+
+    def when_not_stroking(self, labels: LabelState, write: Callable[[], None]) -> None:
+        """Write now, or as soon as the stroke that is under way has ended."""
+        if labels.stroking or any(waiting is labels for waiting, _ in self._waiting):
+            self._waiting.append((labels, write))
+        else:
+            write()
+
+    def write_waiting(self) -> None:
+        """Do the writes that waited for a stroke."""
+        waiting, self._waiting = self._waiting, []
+        for labels, write in waiting:
+            if labels.stroking:
+                self._waiting.append((labels, write))
+            else:
+                write()
+
+    def record(self, title: str, image_id: str, labels: LabelState, change: TruthChange | None) -> bool:
+        """Put a change that has been made into the history and tell about it."""
+        if change is None:
+            return False
+        self.history.add(LabelStep(title, self, image_id, labels, change))
+        self.events.history_changed.emit()
+        if not isinstance(change, PredictionEdit) and hasattr(change, "box"):
+            self.tell_places(image_id, labels, ((change.t, change.box),))
+        return True
+
+    def tell_places(self, image_id: str, labels: LabelState, places: tuple[tuple[int, Box], ...]) -> None:
+        """Tell that labels or the known mask changed in these places."""
+        if self.images.get(image_id) is None or self.labels(image_id) is not labels:
+            return
+        for t, box in places:
+            self.events.labels_changed.emit(image_id, t, box)
+        self.events.known_changed.emit(image_id)
+
+    def close(self) -> None:
+        """Stop all jobs and remove temporary files."""
+        self.runner.close()
+        self.jobs.clear()
+        if self._folder is not None:
+            self._folder.close()

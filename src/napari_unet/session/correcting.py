@@ -1,0 +1,134 @@
+"""Commands of correction: strokes, accept, delete, join, split, undo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.errors import UserError
+from napari_unet.learning.boxes import Box, whole
+from napari_unet.learning.edits import Edit
+from napari_unet.learning.truth import Point
+from napari_unet.session.core import LabelStep, SessionCore
+from napari_unet.session.state import LabelState
+
+
+class Correcting(SessionCore):
+    """What the user does to labels by hand."""
+
+    def begin_stroke(self, image_id: str) -> None:
+        """Tell that a tool has touched down: program writes wait until `end_stroke`."""
+        labels = self.labels(image_id)
+        if labels is not None:
+            labels.stroking = True
+
+    def end_stroke(
+        self, image_id: str, t: int, box: Box, swept: npt.NDArray[np.bool_] | None, title: str = "paint"
+    ) -> bool:
+        """Take over what a tool painted into the labels array.
+
+        Parameters
+        ----------
+        image_id : str
+            Which image.
+        t : int
+            Time point.
+        box : tuple of slice
+            (z, y, x), holds all that was painted or swept.
+        swept : ndarray of bool, of the box's shape, or None
+            Voxels the tool passed over; also where the value stayed they are known.
+        title : str
+            Name of the tool, for the history.
+
+        Returns
+        -------
+        bool
+            Whether anything became known or changed.
+        """
+        labels = self._need_labels(image_id)
+        labels.stroking = False
+        changed = self.record(title, image_id, labels, labels.truth.record_edit(t, box, swept))
+        self.write_waiting()
+        return changed
+
+    def abort_stroke(self, image_id: str) -> None:
+        """Tell that a tool was lifted without a trace."""
+        labels = self.labels(image_id)
+        if labels is not None:
+            labels.stroking = False
+            self.write_waiting()
+
+    def accept_object(self, image_id: str, t: int, point: Point) -> bool:
+        """Make the object under a voxel known as it is."""
+        return self._edit("accept object", image_id, lambda labels: labels.truth.accept_object(t, point))
+
+    def accept_box(self, image_id: str, t: int, box: Box, title: str = "accept view") -> bool:
+        """Make a box known as it is, background included."""
+        return self._edit(title, image_id, lambda labels: labels.truth.accept(t, box))
+
+    def accept_slice(self, image_id: str, t: int, z: int) -> bool:
+        """Make one plane known as it is."""
+        _, y, x = whole(self._need_labels(image_id).truth.shape)
+        return self.accept_box(image_id, t, (slice(z, z + 1), y, x), "accept slice")
+
+    def delete_object(self, image_id: str, t: int, point: Point) -> bool:
+        """Turn the object under a voxel into known background."""
+        return self._edit("delete", image_id, lambda labels: labels.truth.delete_object(t, point))
+
+    def join_objects(self, image_id: str, t: int, points: tuple[Point, ...]) -> bool:
+        """Give the objects under several voxels the id of the first."""
+        return self._edit("join", image_id, lambda labels: labels.truth.join(t, points))
+
+    def split_object(self, image_id: str, t: int, first: Point, second: Point) -> bool:
+        """Split the object that holds both voxels."""
+        scale = self.image(image_id).source.scale or (1.0, 1.0, 1.0)
+        return self._edit("split", image_id, lambda labels: labels.truth.split(t, first, second, scale))
+
+    def new_object_id(self, image_id: str) -> int:
+        """Return a label that was never used in this image, to paint a new object with."""
+        return self._need_labels(image_id).truth.next_id()
+
+    def known_counts(self, image_id: str) -> tuple[int, int]:
+        """Return the number of known voxels and of known regions."""
+        labels = self.labels(image_id)
+        return (0, 0) if labels is None else (labels.truth.n_known, labels.truth.n_regions)
+
+    def known_mask(self, image_id: str) -> npt.NDArray[np.bool_] | None:
+        """Return what is known, (T, Z, Y, X); not to be written."""
+        labels = self.labels(image_id)
+        return None if labels is None else labels.truth.known
+
+    def undo(self) -> str | None:
+        """Take the newest step back and return its title."""
+        self._need_quiet()
+        step = self.history.undo()
+        self.events.history_changed.emit()
+        return None if step is None else step.title
+
+    def redo(self) -> str | None:
+        """Do the step that was undone last again and return its title."""
+        self._need_quiet()
+        step = self.history.redo()
+        self.events.history_changed.emit()
+        return None if step is None else step.title
+
+    def _need_quiet(self) -> None:
+        if any(labels.stroking for image in self.images.values() for labels in image.labels.values()):
+            raise UserError("A stroke is under way.", "Lift the tool, then undo.")
+        step = self.history.newest
+        if "segment" in self.jobs and not (isinstance(step, LabelStep) and isinstance(step.change, Edit)):
+            raise UserError("A segmentation is under way.", "Stop it, then undo.")
+
+    def _need_labels(self, image_id: str) -> LabelState:
+        labels = self.labels(image_id)
+        if labels is None:
+            raise UserError("The image has no labels yet.", "Click Segment first.")
+        return labels
+
+    def _edit(self, title: str, image_id: str, edit: Callable[[LabelState], Edit | None]) -> bool:
+        labels = self._need_labels(image_id)
+        if labels.stroking:
+            raise UserError("A stroke is under way.", "Lift the tool first.")
+        return self.record(title, image_id, labels, edit(labels))

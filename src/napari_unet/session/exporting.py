@@ -1,0 +1,157 @@
+"""Commands that write and read files: labels, tables, models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.errors import ImageError, UserError
+from napari_unet.image.axes import label_axes
+from napari_unet.jobs import Job
+from napari_unet.learning.boxes import Box, whole
+from napari_unet.learning.edits import combine
+from napari_unet.model.checkpoint import checkpoint_path
+from napari_unet.session.core import SessionCore
+from napari_unet.session.export_tasks import LabelFile, TableFile, export_labels, export_model, export_table
+from napari_unet.session.segmenting import PredictionWriter
+from napari_unet.session.state import LabelState
+from napari_unet.session.tasks import LabelBlock
+
+
+class Exporting(SessionCore):
+    """What leaves the session and what comes in from files."""
+
+    def provenance(self, image_id: str) -> dict[str, Any]:
+        """Return what the labels of an image came from: model, settings, image, hand edits."""
+        image, labels = self.image(image_id), self._labels_to_export(image_id)
+        model = labels.model
+        return {
+            "image": image.source.path or image.source.name,
+            "model": model.name if model else None,
+            "model_hash": model.weights_hash if model else None,
+            "classes": [c.name for c in model.output.classes] if model else None,
+            "settings": labels.settings,
+            "in_training": labels.trained,
+            "edited_voxels": int(np.count_nonzero(labels.truth.changed)),
+            "known_voxels": labels.truth.n_known,
+        }
+
+    def export_labels(self, image_id: str, path: str | Path, overwrite: bool = False) -> Job | None:
+        """Write the labels of an image as TIFF, with voxel size, axes and provenance.
+
+        Raises
+        ------
+        UserError
+            If there are no labels.
+        OutputError
+            Through `events.message`, if the file cannot be written.
+        """
+        image, labels = self.image(image_id), self._labels_to_export(image_id)
+        source = image.source
+        request = LabelFile(
+            str(path),
+            labels.array.copy(),
+            label_axes(source.axes),
+            source.scale,
+            source.units,
+            self.provenance(image_id),
+            overwrite,
+        )
+        return self.start_job("export", export_labels, request, lane="files", on_done=self._written)
+
+    def export_table(
+        self,
+        image_id: str,
+        path: str | Path | None,
+        overwrite: bool = False,
+        then: Callable[[dict[str, Any]], None] = lambda columns: None,
+    ) -> Job | None:
+        """Measure the objects of an image; write a CSV if a path is given; hand the columns on."""
+        labels = self._labels_to_export(image_id)
+        request = TableFile(
+            None if path is None else str(path),
+            labels.truth.labels.copy(),
+            self.lazy_source(image_id),
+            labels.model.weights_hash if labels.model else "",
+            labels.trained,
+            labels.truth.changed.copy(),
+            overwrite,
+        )
+
+        def done(columns: dict[str, Any]) -> None:
+            then(columns)
+            if path is not None:
+                self._written(str(path))
+
+        return self.start_job("export", export_table, request, lane="files", on_done=done)
+
+    def export_model(self, path: str | Path, overwrite: bool = False) -> Job | None:
+        """Write the current model as one .safetensors file."""
+        source = checkpoint_path(self.need_model().path)
+        request = (str(source), str(path), overwrite)
+        return self.start_job("export", export_model, request, lane="files", on_done=self._written)
+
+    def import_labels(self, image_id: str, array: npt.NDArray[Any], axes: str, *, as_truth: bool) -> None:
+        """Take labels from elsewhere as a prediction, or as the truth about every voxel.
+
+        Parameters
+        ----------
+        image_id : str
+            Which image.
+        array : ndarray of int
+            Labels in the order of `axes`, of the image's shape without channels.
+        axes : str
+            Letters of T, Z, Y, X.
+        as_truth : bool
+            Make every voxel known.
+
+        Raises
+        ------
+        ImageError
+            If the labels do not fit the image.
+        """
+        from napari_unet.image.axes import canonical_view
+
+        if not np.issubdtype(array.dtype, np.integer):
+            raise ImageError(
+                f"The labels have type {array.dtype}, expected integers.", "Convert them to an integer type first."
+            )
+        if array.size and int(array.min()) < 0:
+            raise ImageError(f"The labels go down to {int(array.min())}, expected 0 or more.", "Remove negative labels.")
+        values, shape = canonical_view(array, axes), self.image(image_id).source.shape
+        if values.shape != shape:
+            raise ImageError(
+                f"The labels have shape {values.shape} (T, Z, Y, X), the image has {shape}.",
+                "Choose the labels of this image.",
+            )
+        labels = self.ensure_labels(image_id)
+        if as_truth:
+            self._import_truth(image_id, labels, values)
+            return
+        writer = PredictionWriter(self, image_id, labels, "import labels")
+        for t in range(shape[0]):
+            writer.take(LabelBlock(t, whole(shape[1:]), values[t].astype(np.uint32), provisional=False))
+        labels.model, labels.settings, labels.frames = None, {"imported": True}, ()
+        writer.finish()
+
+    def _import_truth(self, image_id: str, labels: LabelState, values: npt.NDArray[Any]) -> None:
+        box: Box = whole(values.shape[1:])
+        everywhere = np.ones(values.shape[1:], bool)
+        edits = [labels.truth.paint(t, box, everywhere, plane) for t, plane in enumerate(values)]
+        change = combine(edit for edit in edits if edit is not None)
+        self.record("import truth", image_id, labels, change)
+        self.tell_places(image_id, labels, tuple((t, box) for t in range(len(values))))
+
+    def _labels_to_export(self, image_id: str) -> LabelState:
+        labels = self.labels(image_id)
+        if labels is None:
+            raise UserError("The image has no labels yet.", "Click Segment first.")
+        return labels
+
+    def _written(self, path: str) -> None:
+        self.events.message.emit("info", f"Wrote {Path(path).name}.", str(path))

@@ -1,0 +1,78 @@
+"""Job functions around models: screen and convert a file, make a new model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from napari_unet.jobs import JobContext
+from napari_unet.model.header import CheckpointHeader, ClassInfo
+
+
+@dataclass(frozen=True)
+class ImportRequest:
+    """A checkpoint of any family, and where to save it as ours."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class NewModelRequest:
+    """A model to make.
+
+    Parameters
+    ----------
+    classes : tuple of ClassInfo
+        The background first.
+    parent : str or None
+        Whose features it starts from; None for a new network.
+    ndim, in_channels : int
+        Of a new network.
+    name : str
+        Name to show.
+    target : str
+        Where to save it.
+    seed : int
+        Of the random weights.
+    kept : tuple of int or None, optional
+        The index each class had in the parent; None for a new class.
+    """
+
+    classes: tuple[ClassInfo, ...]
+    parent: str | None
+    ndim: int
+    in_channels: int
+    name: str
+    target: str
+    seed: int
+    kept: tuple[int | None, ...] | None = None
+
+
+def import_checkpoint(context: JobContext, request: ImportRequest) -> tuple[str, CheckpointHeader]:
+    """Load a file of any family and save it as a checkpoint of ours; return its path and header."""
+    from napari_unet.model.checkpoint import load_checkpoint
+
+    context.progress(0, 1, "opening")
+    checkpoint = load_checkpoint(request.source)
+    checkpoint.save(request.target)
+    return request.target, load_checkpoint(request.target).header
+
+
+def new_model(context: JobContext, request: NewModelRequest) -> tuple[str, CheckpointHeader]:
+    """Make a model with the classes asked for, save it, and return its path and header."""
+    import torch
+
+    from napari_unet.learning.quick import blank_checkpoint
+    from napari_unet.model.checkpoint import load_checkpoint
+
+    context.progress(0, 1, "making the model")
+    torch.manual_seed(request.seed)
+    if request.parent is None:
+        checkpoint = blank_checkpoint(request.classes, request.ndim, request.in_channels, request.name)
+    else:
+        parent = load_checkpoint(request.parent)
+        checkpoint = parent.with_classes(request.classes, request.kept)
+        header = replace(checkpoint.header, name=request.name, parent=parent.header.weights_hash)
+        checkpoint = replace(checkpoint, header=header)
+    checkpoint.save(request.target)
+    return request.target, load_checkpoint(request.target).header

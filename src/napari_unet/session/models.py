@@ -1,0 +1,217 @@
+"""Commands around models: choose, open, make new, change classes, go back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from napari_unet.errors import UserError
+from napari_unet.model.builtin import builtin_names
+from napari_unet.model.checkpoint import read_header
+from napari_unet.model.header import COLORS, ClassInfo
+from napari_unet.session.model_tasks import ImportRequest, NewModelRequest, import_checkpoint, new_model
+from napari_unet.session.segmenting import Segmenting
+from napari_unet.session.core import ModelStep
+from napari_unet.session.state import ModelVersion
+
+
+class Modelling(Segmenting):
+    """What the user does with models as a whole."""
+
+    def model_names(self) -> tuple[str, ...]:
+        """Return the built-in checkpoints, then the versions of this session, newest last."""
+        builtin = builtin_names()
+        return (*builtin, *(v.path for v in self.versions if v.path not in builtin))
+
+    def select_model(self, source: str | Path) -> None:
+        """Make a built-in checkpoint, a version of this session or a file the current model.
+
+        A foreign file is screened and converted in the worker process first.
+
+        Raises
+        ------
+        CheckpointError
+            If it is no checkpoint or damaged.
+        UserError
+            If a training round waits for *Keep* or *Discard*.
+        """
+        self.need_no_round()
+        for version in self.versions:
+            if version.path == str(source):
+                self.adopt(version, "choose model")
+                return
+        path = Path(source)
+        if str(source) in builtin_names() or path.suffix == ".safetensors":
+            header = read_header(source)
+            self.adopt(ModelVersion(str(source), header, _origin(header.provenance)), "choose model")
+            return
+        request = ImportRequest(str(source), str(self.folder.next_model()))
+        self.start_job("model", import_checkpoint, request, on_done=self._take_model("open model", "Opened from a file."))
+
+    def new_model(
+        self,
+        classes: tuple[ClassInfo, ...],
+        parent: str | None = None,
+        *,
+        ndim: int = 2,
+        in_channels: int = 1,
+        name: str = "my model",
+    ) -> None:
+        """Make an untrained model with named, coloured classes.
+
+        Parameters
+        ----------
+        classes : tuple of ClassInfo
+            The background first; at least two.
+        parent : str, optional
+            Built-in name or file whose features it starts from; nothing by default.
+        ndim, in_channels : int
+            Of a model from nothing; ignored with a parent.
+        name : str
+            Name to show.
+
+        Raises
+        ------
+        UserError
+            If there are fewer than two classes or a name stands twice.
+        """
+        self.need_no_round()
+        check_classes(classes)
+        request = NewModelRequest(classes, parent, ndim, in_channels, name, str(self.folder.next_model()), self.settings.seed)
+        origin = f"from {parent}" if parent else "from nothing"
+        summary = f"New model {origin}, {time.strftime('%H:%M')}."
+        self.start_job("model", new_model, request, on_done=self._take_model("new model", summary, untrained=True))
+
+    def change_classes(self, classes: tuple[ClassInfo, ...], kept: tuple[int | None, ...]) -> None:
+        """Add, rename, recolour or remove classes; what was learned about the kept ones stays.
+
+        Parameters
+        ----------
+        classes : tuple of ClassInfo
+            The new classes, the background first.
+        kept : tuple of int or None
+            For each of them the index it had before; None for a new class.
+
+        Raises
+        ------
+        UserError
+            If the model finds objects rather than classes, or the names clash.
+        """
+        self.need_no_round()
+        model = self.need_model()
+        if model.header.output.instances:
+            raise UserError(
+                f"The model '{model.header.name}' finds objects, not classes.", "Make a new model with classes instead."
+            )
+        check_classes(classes)
+        request = NewModelRequest(
+            classes,
+            model.path,
+            model.header.ndim,
+            model.header.in_channels,
+            model.header.name,
+            str(self.folder.next_model()),
+            self.settings.seed,
+            kept,
+        )
+
+        def done(header: object) -> None:
+            self._relabel(model, classes, kept)
+            # With a new class the head knows nothing of it yet; renaming changes nothing.
+            untrained = model.untrained
+            self._take_model("change classes", "Classes changed.", untrained)(header)
+
+        self.start_job("model", new_model, request, on_done=done)
+
+    def add_class(self, name: str, color: str | None = None) -> None:
+        """Add a class at the end."""
+        classes = self.need_model().header.output.classes
+        color = color or COLORS[len(classes) % len(COLORS)]
+        self.change_classes((*classes, ClassInfo(name, color)), (*range(len(classes)), None))
+
+    def rename_class(self, index: int, name: str, color: str | None = None) -> None:
+        """Give a class another name or colour."""
+        classes = list(self.need_model().header.output.classes)
+        classes[index] = ClassInfo(name, color or classes[index].color)
+        self.change_classes(tuple(classes), tuple(range(len(classes))))
+
+    def remove_class(self, index: int) -> None:
+        """Remove a class; what was known as it becomes unknown."""
+        if index == 0:
+            raise UserError("The background cannot be removed.", "Rename it instead.")
+        classes = self.need_model().header.output.classes
+        kept = tuple(i for i in range(len(classes)) if i != index)
+        self.change_classes(tuple(classes[i] for i in kept), kept)
+
+    def adopt(self, version: ModelVersion, title: str) -> None:
+        """Make a version current, as a step of the history."""
+        before = self.model
+        self.set_model(version)
+        self.history.add(ModelStep(title, self, before, version))
+        self.events.history_changed.emit()
+
+    def back(self) -> None:
+        """Return to the parent of the current model and segment again with it.
+
+        Raises
+        ------
+        UserError
+            If the parent is not part of this session.
+        """
+        self.need_no_round()
+        parent = self.parent_version()
+        if parent is None:
+            raise UserError("The model has no parent in this session.", "Choose a model from the list.")
+        self.adopt(parent, "back")
+        if not parent.untrained:
+            self.segment_again(parent)
+
+    def parent_version(self) -> ModelVersion | None:
+        """Return the version that the current model was trained from, if this session knows it."""
+        if self.model is None or self.model.header.parent is None:
+            return None
+        wanted = self.model.header.parent
+        return next((v for v in reversed(self.versions) if v.header.weights_hash == wanted), None)
+
+    def need_no_round(self) -> None:
+        """Raise a `UserError` while a preliminary round waits for a decision."""
+        if self.round is not None:
+            raise UserError("The last training round waits for your decision.", "Click Keep or Discard first.")
+
+    def _take_model(self, title: str, summary: str, untrained: bool = False) -> Callable[[object], None]:
+        def take(result: object) -> None:
+            path, header = result  # type: ignore[misc]
+            self.adopt(ModelVersion(path, header, summary, untrained), title)
+
+        return take
+
+    def _relabel(self, model: ModelVersion, classes: tuple[ClassInfo, ...], kept: tuple[int | None, ...]) -> None:
+        """Carry what is known over to the new class indices, in every image."""
+        output = replace(model.header.output, classes=classes)
+        table = {old: new for new, old in enumerate(kept) if old is not None}
+        for image_id, image in self.images.items():
+            labels = image.labels.pop(self.key(model), None)
+            if labels is None:
+                continue
+            labels.truth.relabel(table)
+            image.labels[self.key(replace(model, header=replace(model.header, output=output)))] = labels
+            for t in range(labels.truth.labels.shape[0]):
+                self.events.labels_changed.emit(image_id, t, tuple(slice(0, n) for n in labels.truth.shape))
+        # The steps before speak of class indices that no longer hold.
+        self.history.clear()
+
+
+def check_classes(classes: tuple[ClassInfo, ...]) -> None:
+    """Raise a `UserError` unless there are at least two classes with different names."""
+    names = [c.name.strip() for c in classes]
+    if len(names) < 2:
+        raise UserError(f"A model needs at least two classes, got {len(names)}.", "Add a class.")
+    if len(set(names)) < len(names) or "" in names:
+        raise UserError(f"Every class needs a name of its own; got {', '.join(map(repr, names))}.", "Rename one.")
+
+
+def _origin(provenance: dict[str, object]) -> str:
+    text = provenance.get("description") or provenance.get("data") or ""
+    return str(text)

@@ -1,0 +1,254 @@
+"""Commands of segmentation: run the model, write what comes, decode again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from napari_unet.errors import UserError
+from napari_unet.inference.objects import ObjectSettings
+from napari_unet.jobs import Job, JobState
+from napari_unet.learning.boxes import Box
+from napari_unet.learning.edits import PredictionEdit, combine
+from napari_unet.learning.identity import inherit_ids
+from napari_unet.session.core import LabelStep, SessionCore
+from napari_unet.session.state import LabelState, ModelVersion
+from napari_unet.session.tasks import (
+    CHUNK,
+    DecodeRequest,
+    LabelBlock,
+    Prepared,
+    SegmentRequest,
+    SegmentResult,
+    decode_again,
+    segment,
+)
+
+View = tuple[int, Box]
+
+
+class PredictionWriter:
+    """Writes the blocks of one segmentation into the labels; all of them are one step of the history.
+
+    Parameters
+    ----------
+    session : SessionCore
+        Whose labels and history.
+    image_id : str
+        Which image.
+    labels : LabelState
+        Its labels.
+    title : str
+        Title of the step.
+    """
+
+    def __init__(self, session: SessionCore, image_id: str, labels: LabelState, title: str) -> None:
+        self._session, self._image_id, self._labels, self._title = session, image_id, labels, title
+        self._edits: list[PredictionEdit] = []
+
+    def prepare(self, report: object) -> Iterator[object]:
+        """Give objects their ids and cut the block into chunks; runs off the main thread."""
+        if not isinstance(report, LabelBlock):
+            yield report
+            return
+        table = None
+        if self._labels.truth.instances:
+            table = inherit_ids(report.labels, self._labels.truth, report.t, report.box).astype(np.uint32)
+        for chunk, part in _chunks(report.box):
+            values = report.labels[part]
+            yield replace(report, box=chunk, labels=values if table is None else np.take(table, values))
+
+    def take(self, block: LabelBlock) -> None:
+        """Write a chunk, unless a stroke is under way: then it waits."""
+        self._session.when_not_stroking(self._labels, lambda: self._write(block))
+
+    def _write(self, block: LabelBlock) -> None:
+        edit = self._labels.truth.write_prediction(block.t, block.box, block.labels)
+        self._edits.append(edit)
+        self._session.tell_places(self._image_id, self._labels, ((block.t, block.box),))
+
+    def finish(self, then: Callable[[LabelStep | None], None] = lambda step: None) -> None:
+        """Put what was written into the history as one step and hand it on."""
+
+        def add() -> None:
+            if not self._edits:
+                then(None)
+                return
+            step = LabelStep(self._title, self._session, self._image_id, self._labels, combine(self._edits))
+            self._session.history.add(step)
+            self._session.events.history_changed.emit()
+            then(step)
+
+        self._session.when_not_stroking(self._labels, add)
+
+    def take_back(self) -> None:
+        """Bring back what was there before: nothing half-done stays on screen."""
+
+        def undo() -> None:
+            places = combine(self._edits).undo(self._labels.truth)
+            self._session.tell_places(self._image_id, self._labels, places)
+
+        self._session.when_not_stroking(self._labels, undo)
+
+
+def _chunks(box: Box) -> Iterator[tuple[Box, Box]]:
+    """Yield (chunk, chunk relative to the box), small enough to be written between two frames."""
+    z, y, x = box
+    for plane in range(z.start, z.stop):
+        for row in range(y.start, y.stop, CHUNK):
+            for column in range(x.start, x.stop, CHUNK):
+                chunk = (
+                    slice(plane, plane + 1),
+                    slice(row, min(row + CHUNK, y.stop)),
+                    slice(column, min(column + CHUNK, x.stop)),
+                )
+                part = tuple(slice(c.start - b.start, c.stop - b.start) for c, b in zip(chunk, box, strict=True))
+                yield chunk, (part[0], part[1], part[2])
+
+
+class Segmenting(SessionCore):
+    """What the model does to labels."""
+
+    last_view: tuple[str, View | None, bool, tuple[int, ...]] | None = None
+
+    def segment(
+        self, image_id: str, t: int = 0, view: Box | None = None, *, only_view: bool = False, all_times: bool = True
+    ) -> Job | None:
+        """Segment an image with the current model.
+
+        Parameters
+        ----------
+        image_id : str
+            Which image.
+        t : int
+            Time point on screen; it comes first.
+        view : tuple of slice, optional
+            (z, y, x) box on screen; its tiles come first.
+        only_view : bool
+            Segment only what is on screen.
+        all_times : bool
+            Go on with the other time points.
+
+        Returns
+        -------
+        Job or None
+            None if it has ended already (inline jobs).
+
+        Raises
+        ------
+        UserError
+            If no model is chosen, it is untrained, or a segmentation runs.
+        """
+        times = (t,)
+        if all_times and not only_view:
+            times += tuple(other for other in range(self.image(image_id).source.n_times) if other != t)
+        shown = None if view is None else (t, view)
+        return self.segment_with(self.need_model(), image_id, shown, only_view, times, "segment")
+
+    def segment_with(
+        self,
+        version: ModelVersion,
+        image_id: str,
+        view: View | None,
+        only_view: bool,
+        times: tuple[int, ...],
+        title: str,
+        then: Callable[[LabelStep | None], None] = lambda step: None,
+    ) -> Job | None:
+        """Segment with any version whose labels mean the same as the current model's."""
+        if version.untrained:
+            raise UserError(
+                f"The model '{version.header.name}' has not been trained yet.",
+                "Paint a stroke in each class, then click Retrain.",
+            )
+        self.need_idle("segment")
+        image, labels = self.image(image_id), self.ensure_labels(image_id)
+        self.last_view = (image_id, view, only_view, times)
+        normalization = version.header.normalization
+        writer = PredictionWriter(self, image_id, labels, title)
+        request = SegmentRequest(
+            version.path,
+            self.lazy_source(image_id),
+            image.statistics.get(normalization),
+            times,
+            view,
+            only_view,
+            self.settings.device,
+            self.settings.precision,
+            self.settings.objects,
+            str(self.folder.scores(image_id)),
+        )
+
+        def reported(report: object) -> None:
+            if isinstance(report, Prepared):
+                image.statistics[normalization] = report.statistics
+                if "segment" in self.jobs:
+                    self.jobs["segment"].note = " ".join(report.notes)
+            elif isinstance(report, LabelBlock):
+                writer.take(report)
+
+        def done(result: SegmentResult) -> None:
+            labels.model, labels.frames = version.header, result.frames
+            labels.settings = {"objects": asdict(self.settings.objects), "seconds": round(result.seconds, 3)}
+            writer.finish(then)
+
+        def stopped(job: Job) -> None:
+            if job.state is JobState.CANCELLED:
+                labels.model, labels.frames = version.header, ()
+                writer.finish(then)
+                self.events.message.emit("info", "Stopped; the finished tiles stay. Undo takes them back.", "")
+            else:
+                writer.take_back()
+
+        return self.start_job(
+            "segment",
+            segment,
+            request,
+            on_report=reported,
+            on_done=done,
+            on_stopped=stopped,
+            prepare=writer.prepare,
+        )
+
+    def segment_again(
+        self, version: ModelVersion, title: str = "segment", then: Callable[[LabelStep | None], None] = lambda s: None
+    ) -> None:
+        """Segment what was segmented last, with another version; nothing if there was nothing."""
+        if self.last_view is None or self.last_view[0] not in self.images:
+            then(None)
+            return
+        image_id, view, only_view, times = self.last_view
+        self.segment_with(version, image_id, view, only_view, times, title, then)
+
+    def decode(self, image_id: str, objects: ObjectSettings) -> Job | None:
+        """Turn the kept scores into labels with other settings, without the network.
+
+        Raises
+        ------
+        UserError
+            If the image has not been segmented by the current model.
+        """
+        self.settings = replace(self.settings, objects=objects)
+        labels, scores = self.labels(image_id), self.folder.scores(image_id)
+        if labels is None or labels.model is None or not labels.frames or not Path(scores).is_file():
+            raise UserError("There are no scores to decode again.", "Click Segment first.")
+        header = labels.model
+        writer = PredictionWriter(self, image_id, labels, "threshold")
+        request = DecodeRequest(str(scores), header.output, objects, labels.frames, header.ndim == 2)
+
+        def done(result: int) -> None:
+            labels.settings = {"objects": asdict(objects)}
+            writer.finish()
+
+        return self.start_job(
+            "segment",
+            decode_again,
+            request,
+            on_report=writer.take,
+            on_done=done,
+            on_stopped=lambda job: writer.take_back(),
+            prepare=writer.prepare,
+        )

@@ -1,0 +1,145 @@
+"""What a session knows: images with their truths, models, and the round of training at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from psygnal import Signal, SignalGroup
+
+from napari_unet.image.normalize import Normalization, Statistics
+from napari_unet.image.source import ImageSource
+from napari_unet.jobs import Job, Progress
+from napari_unet.learning.boxes import Box
+from napari_unet.learning.evaluation import Decision
+from napari_unet.learning.truth import Truth
+from napari_unet.model.header import CheckpointHeader, Output
+
+TruthKey = tuple[str, ...]
+
+
+def is_instances(output: Output, connected: bool) -> bool:
+    """Whether label values are objects; a foreground may be shown as connected objects."""
+    return output.instances or (output.kind == "binary" and connected)
+
+
+def truth_key(output: Output, connected: bool = False) -> TruthKey:
+    """Return what the label values of an output mean; equal keys share one Labels layer."""
+    return ("instances",) if is_instances(output, connected) else ("classes", *(c.name for c in output.classes))
+
+
+@dataclass
+class LabelState:
+    """The labels of one image under one meaning.
+
+    Attributes
+    ----------
+    truth : Truth
+        Prediction, labels and known, each (T, Z, Y, X).
+    array : ndarray
+        The labels in the image's axis order, sharing memory with ``truth.labels``; the Labels
+        layer shows and paints this very array.
+    model : CheckpointHeader or None
+        The model that made the newest prediction.
+    settings : dict
+        Settings of that prediction, as JSON values.
+    stroking : bool
+        A stroke is under way: program writes wait.
+    trained : bool
+        The known voxels of this image took part in a training round.
+    frames : tuple of (int, Box)
+        Where scores were kept, so that they can be decoded again.
+    """
+
+    truth: Truth
+    array: npt.NDArray[np.unsignedinteger]
+    model: CheckpointHeader | None = None
+    settings: dict[str, object] = field(default_factory=dict)
+    stroking: bool = False
+    trained: bool = False
+    frames: tuple[tuple[int, Box], ...] = ()
+
+
+@dataclass
+class ImageState:
+    """One image of the session."""
+
+    image_id: str
+    source: ImageSource
+    labels: dict[TruthKey, LabelState] = field(default_factory=dict)
+    statistics: dict[Normalization, Statistics] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A checkpoint file that the session can use.
+
+    Parameters
+    ----------
+    path : str
+        File, or the name of a built-in checkpoint.
+    header : CheckpointHeader
+        What it says about itself.
+    summary : str
+        How it came about and how it scored, one sentence for the history.
+    untrained : bool
+        A new model that has seen no stroke yet.
+    """
+
+    path: str
+    header: CheckpointHeader
+    summary: str = ""
+    untrained: bool = False
+
+
+@dataclass(frozen=True)
+class Round:
+    """The outcome of one training round.
+
+    Parameters
+    ----------
+    parent, candidate : ModelVersion
+        Before and after.
+    decision : Decision
+        Adopt, keep the parent, or preliminary, with the numbers and the sentence.
+    steps : int
+        Optimization steps made.
+    """
+
+    parent: ModelVersion
+    candidate: ModelVersion
+    decision: Decision
+    steps: int
+
+
+@dataclass
+class JobView:
+    """A running job, for the panel."""
+
+    job: Job
+    progress: Progress = Progress(0, 0)
+    note: str = ""
+
+
+@dataclass
+class Curve:
+    """What training reported so far, for the plot: seconds, loss and score (NaN where none)."""
+
+    seconds: list[float] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    score: list[float] = field(default_factory=list)
+
+
+class SessionEvents(SignalGroup):
+    """What a session tells; always on the main thread."""
+
+    images_changed = Signal()
+    model_changed = Signal()
+    labels_created = Signal(str)  # image id: `Session.labels_array` is a new array
+    labels_changed = Signal(str, int, tuple)  # image id, time point, (z, y, x) box
+    known_changed = Signal(str)
+    job_changed = Signal(str)  # "segment", "train", "model"
+    round_changed = Signal()
+    history_changed = Signal()
+    message = Signal(str, str, str)  # level "info" or "error", sentence, details

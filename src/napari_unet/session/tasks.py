@@ -1,0 +1,222 @@
+"""Job functions of a session: what runs in the worker process.
+
+Requests are frozen and picklable, images come by reference (`napari_unet.jobs.LazyArray`), and
+checkpoints by path: no tensor ever travels between the processes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.image.normalize import Statistics
+from napari_unet.image.source import ImageSource
+from napari_unet.inference.objects import ObjectSettings, decode
+from napari_unet.jobs import JobContext
+from napari_unet.learning.boxes import Box, union
+from napari_unet.model.header import Output
+
+if TYPE_CHECKING:
+    from napari_unet.inference.predictor import Predictor
+
+CHUNK = 512  # edge of what is sent, and written into the layer, at once
+
+
+@dataclass(frozen=True)
+class SegmentRequest:
+    """What to segment, with which model, and in which order.
+
+    Parameters
+    ----------
+    checkpoint : str
+        File or built-in name.
+    source : ImageSource
+        The image, by reference.
+    statistics : Statistics or None
+        Of the whole image; measured when None.
+    times : tuple of int
+        Time points, in order.
+    view : (int, Box) or None
+        Time point and box on screen: their tiles come first.
+    only_view : bool
+        Leave the rest out.
+    device, precision : str
+        See `napari_unet.inference.predictor.Predictor`.
+    objects : ObjectSettings
+        How scores become labels.
+    scores : str or None
+        Where to keep the scores, so that `decode_again` needs no network.
+    """
+
+    checkpoint: str
+    source: ImageSource
+    statistics: Statistics | None = None
+    times: tuple[int, ...] = (0,)
+    view: tuple[int, Box] | None = None
+    only_view: bool = False
+    device: str = "auto"
+    precision: str = "auto"
+    objects: ObjectSettings = field(default_factory=ObjectSettings)
+    scores: str | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Sent before the first tile: statistics, and sentences about the device and the channels."""
+
+    statistics: Statistics
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LabelBlock:
+    """Labels of a box. Objects of a tile are provisional until the whole frame is decoded."""
+
+    t: int
+    box: Box
+    labels: npt.NDArray[np.uint32]
+    provisional: bool
+
+
+@dataclass(frozen=True)
+class SegmentResult:
+    """How a segmentation ended: tiles done, seconds, and the (t, box) of every frame done."""
+
+    done: int
+    seconds: float
+    frames: tuple[tuple[int, Box], ...]
+
+
+@lru_cache(maxsize=2)
+def _predictor(checkpoint: str, modified: float, device: str, precision: str) -> Predictor:
+    from napari_unet.inference.predictor import Predictor
+    from napari_unet.model.checkpoint import load_checkpoint
+
+    return Predictor(load_checkpoint(checkpoint), device=device, precision=precision)
+
+
+def predictor_for(checkpoint: str, device: str, precision: str) -> Predictor:
+    """Return a predictor; the last two are kept, since the same model runs many times."""
+    path = Path(checkpoint)
+    return _predictor(checkpoint, path.stat().st_mtime if path.is_file() else 0.0, device, precision)
+
+
+class _Frames:
+    """Collects the scores of one frame after the other and tells when one is complete.
+
+    A frame is what the network sees at once: a plane for a 2D network, a volume for a 3D one.
+    """
+
+    def __init__(self, request: SegmentRequest, output: Output, channels: int, flat: bool) -> None:
+        self._request, self._output, self._flat = request, output, flat
+        self._shape = request.source.shape[1:]
+        self._objects = output.instances or (output.kind == "binary" and request.objects.connected)
+        self._left: dict[tuple[int, int | None], int] = {}
+        self._covered: dict[tuple[int, int | None], Box] = {}
+        self._last = 0
+        self._scores: npt.NDArray[np.float16] | None = None
+        if output.kind != "classes":
+            shape = (request.source.n_times, channels, *self._shape)
+            self._scores = _score_array(request.scores, shape)
+
+    def add(self, t: int, box: Box, scores: npt.NDArray[np.float32], expected: int) -> Iterator[LabelBlock]:
+        """Take one tile; yield its labels, and those of the frame if it was the last one."""
+        if self._scores is not None:
+            self._scores[t][(slice(None), *box)] = scores
+        labels = self._decoded(scores)
+        yield LabelBlock(t, box, labels, provisional=self._objects)
+        frame = (t, box[0].start if self._flat else None)
+        self._left[frame] = self._left.get(frame, expected) - 1
+        self._covered[frame] = union(self._covered.get(frame, box), box)
+        if self._left[frame] == 0 and self._scores is not None and self._objects:
+            yield self._frame(t, self._covered[frame], self._scores)
+
+    @property
+    def done(self) -> tuple[tuple[int, Box], ...]:
+        """The (t, box) of every frame that is complete."""
+        return tuple((frame[0], box) for frame, box in self._covered.items() if self._left[frame] == 0)
+
+    def _frame(self, t: int, box: Box, scores: npt.NDArray[np.float16]) -> LabelBlock:
+        labels = self._decoded(scores[t][(slice(None), *box)].astype(np.float32))
+        # Ids are unique over the planes and time points of one segmentation.
+        labels[labels > 0] += self._last
+        self._last = max(self._last, int(labels.max(initial=0)))
+        return LabelBlock(t, box, labels, provisional=False)
+
+    def _decoded(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
+        return decode_frame(scores, self._output, self._request.objects, self._flat)
+
+
+def decode_frame(
+    scores: npt.NDArray[np.float32], output: Output, objects: ObjectSettings, flat: bool
+) -> npt.NDArray[np.uint32]:
+    """Decode (C, Z, Y, X) scores; a plane of a 2D network is decoded as a plane."""
+    if flat and scores.shape[1] == 1:
+        return decode(scores[:, 0], output, objects)[None]
+    return decode(scores, output, objects)
+
+
+def _score_array(path: str | None, shape: tuple[int, ...]) -> npt.NDArray[np.float16]:
+    if path is None:
+        return np.zeros(shape, np.float16)
+    array: npt.NDArray[np.float16] = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+    return array
+
+
+def segment(context: JobContext, request: SegmentRequest) -> SegmentResult:
+    """Segment an image tile by tile; reports `Prepared`, then `LabelBlock` after `LabelBlock`."""
+    start = time.perf_counter()
+    context.progress(0, 0, "loading the model")
+    predictor = predictor_for(request.checkpoint, request.device, request.precision)
+    header = predictor.checkpoint.header
+    what: dict[str, Any] = {"view": request.view, "times": request.times, "only_view": request.only_view}
+    plan = predictor.plan(request.source, **what)
+    in_frame = Counter((tile.t, tile.z) for tile in plan.tiles)
+    statistics = request.statistics or predictor.measure(request.source)
+    context.check()
+    stream = predictor.stream(request.source, statistics, should_stop=lambda: context.cancelled, **what)
+    context.report(Prepared(statistics, (predictor.sentence, *predictor.notes)))
+    frames = _Frames(request, header.output, header.out_channels, header.ndim == 2)
+    done = 0
+    for scores in stream:
+        tile, done = scores.tile, scores.done
+        for block in frames.add(tile.t, tile.inner, scores.scores, in_frame[tile.t, tile.z]):
+            context.report(block)
+        context.progress(done, scores.total, "segmenting")
+    context.check()
+    return SegmentResult(done, time.perf_counter() - start, frames.done)
+
+
+@dataclass(frozen=True)
+class DecodeRequest:
+    """Scores kept by `segment`, and the frames in it to be decoded with other settings."""
+
+    scores: str
+    output: Output
+    objects: ObjectSettings
+    frames: tuple[tuple[int, Box], ...]
+    flat: bool
+
+
+def decode_again(context: JobContext, request: DecodeRequest) -> int:
+    """Decode kept scores with other settings; reports one `LabelBlock` per frame, returns the largest id."""
+    scores: npt.NDArray[Any] = np.load(request.scores, mmap_mode="r")
+    last = 0
+    for n, (t, box) in enumerate(request.frames):
+        context.check()
+        part = np.asarray(scores[t][(slice(None), *box)], np.float32)
+        labels = decode_frame(part, request.output, request.objects, request.flat)
+        if request.output.instances or request.objects.connected:
+            labels[labels > 0] += last
+            last = max(last, int(labels.max(initial=0)))
+        context.report(LabelBlock(t, box, labels, provisional=False))
+        context.progress(n + 1, len(request.frames), "decoding")
+    return last

@@ -1,0 +1,180 @@
+"""Commands of training: a round, its decision, and what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from napari_unet.errors import TrainingError, UserError
+from napari_unet.image.source import ImageSource
+from napari_unet.jobs import Job
+from napari_unet.learning.samples import crop_boxes
+from napari_unet.learning.trainer import TrainReport, TrainSettings
+from napari_unet.session.core import LabelStep
+from napari_unet.session.models import Modelling
+from napari_unet.session.state import Curve, LabelState, ModelVersion, Round
+from napari_unet.session.training_tasks import KnownCrop, KnownImage, TrainOutcome, TrainRequest, train
+
+QUICK_SECONDS = 3.0
+
+
+class Training(Modelling):
+    """What the user's corrections do to the model."""
+
+    preview: LabelStep | None = None
+    preview_shown = True
+
+    def retrain(self, seconds: float | None = 60.0, steps: int | None = None) -> Job | None:
+        """Train a copy of the current model on everything known, in all images of the session.
+
+        Parameters
+        ----------
+        seconds : float, optional
+            Time budget.
+        steps : int, optional
+            Number of optimization steps instead; the same steps give the same model.
+
+        Returns
+        -------
+        Job or None
+            None if it has ended already (inline jobs).
+
+        Raises
+        ------
+        TrainingError
+            If nothing is known.
+        UserError
+            If a round runs or waits for a decision.
+        """
+        self.need_no_round()
+        self.need_idle("train")
+        version = self.need_model()
+        images = tuple(self._known_images(version))
+        if not images:
+            raise TrainingError(
+                "Nothing is known yet, so there is nothing to learn from.",
+                "Paint what is wrong, or accept what is right.",
+            )
+        settings = TrainSettings(
+            seconds=None if steps else seconds, steps=steps, seed=self.settings.seed, device=self.settings.device
+        )
+        request = TrainRequest(version.path, images, settings, str(self.folder.next_model()), version.untrained)
+        self.curve = Curve()
+
+        def reported(report: object) -> None:
+            if isinstance(report, TrainReport):
+                self.curve.seconds.append(report.seconds)
+                self.curve.loss.append(report.loss)
+                self.curve.score.append(float("nan") if report.score is None else report.score)
+                self.events.job_changed.emit("train")
+
+        def done(outcome: TrainOutcome) -> None:
+            for image_id in (image.image_id for image in images):
+                labels = self.images[image_id].labels.get(self.key(version)) if image_id in self.images else None
+                if labels is not None:
+                    labels.trained = True
+            self._decide(version, outcome)
+
+        return self.start_job("train", train, request, lane="train", on_report=reported, on_done=done)
+
+    def keep(self) -> None:
+        """Adopt the candidate of a preliminary round."""
+        waiting = self._need_round()
+        self._show_preview(True)
+        self.round, self.preview = None, None
+        self.adopt(waiting.candidate, "keep")
+        self.events.round_changed.emit()
+
+    def discard(self) -> None:
+        """Drop the candidate of a preliminary round; its predictions disappear."""
+        self._need_round()
+        self.cancel("segment")
+        if self.preview is not None:
+            self._show_preview(False)
+            self.history.remove(self.preview)
+            self.events.history_changed.emit()
+        self.round, self.preview = None, None
+        self.events.round_changed.emit()
+
+    def flip(self) -> bool:
+        """Show the labels before or after a preliminary round in turn; return whether it is "after" now."""
+        self._need_round()
+        if self.preview is not None:
+            self._show_preview(not self.preview_shown)
+        return self.preview_shown
+
+    def _show_preview(self, shown: bool) -> None:
+        if self.preview is not None and shown != self.preview_shown:
+            (self.preview.redo if shown else self.preview.undo)()
+        self.preview_shown = shown
+
+    def _need_round(self) -> Round:
+        if self.round is None:
+            raise UserError("No training round waits for a decision.", "Click Retrain first.")
+        return self.round
+
+    def _decide(self, parent: ModelVersion, outcome: TrainOutcome) -> None:
+        candidate = ModelVersion(outcome.path, outcome.header, outcome.decision.sentence)
+        finished = Round(parent, candidate, outcome.decision, outcome.steps)
+        self.last_round = finished
+        verdict = outcome.decision.verdict
+        if self.model is not parent and verdict != "keep":
+            # The user has chosen another model meanwhile: offer the candidate, change nothing.
+            self.versions.append(candidate)
+            self.events.model_changed.emit()
+            sentence = "Trained, but another model was chosen meanwhile; the result is in the list of models."
+            self.events.message.emit("info", sentence, "")
+        elif parent.untrained or verdict == "adopt":
+            self.adopt(candidate, "adopt")
+            self._show_result(candidate)
+        elif verdict == "keep":
+            self.versions.append(candidate)
+        else:
+            self.versions.append(candidate)
+            self.round, self.preview, self.preview_shown = finished, None, True
+            self._preview(candidate)
+        self.events.round_changed.emit()
+        self.events.message.emit("info", outcome.decision.sentence, "")
+
+    def _preview(self, candidate: ModelVersion) -> None:
+        def shown(step: LabelStep | None) -> None:
+            self.preview = step
+            if self.round is None and step is not None:
+                # Discarded while the preview was still coming in.
+                step.undo()
+                self.history.remove(step)
+                self.preview = None
+            self.events.round_changed.emit()
+
+        if "segment" not in self.jobs:
+            self.segment_again(candidate, "preview", shown)
+
+    def _show_result(self, version: ModelVersion) -> None:
+        if "segment" not in self.jobs:
+            self.segment_again(version)
+
+    def _known_images(self, version: ModelVersion) -> Iterator[KnownImage]:
+        """Yield snapshots of what is known in every image under this model's meaning of labels."""
+        for image_id, image in self.images.items():
+            labels = image.labels.get(self.key(version))
+            if labels is None or labels.truth.n_known == 0:
+                continue
+            source: ImageSource = self.lazy_source(image_id)
+            crops = tuple(_crops(labels, version.header.ndim))
+            yield KnownImage(image_id, source, image.statistics.get(version.header.normalization), crops)
+
+
+def _crops(labels: LabelState, ndim: int) -> Iterator[KnownCrop]:
+    truth = labels.truth
+    for t in range(truth.labels.shape[0]):
+        if truth.known_box(t) is None:
+            continue
+        for box in crop_boxes(truth.known[t], ndim):
+            yield KnownCrop(
+                t,
+                box,
+                truth.labels[t][box].astype(np.int32),
+                truth.known[t][box].copy(),
+                truth.changed[t][box].copy(),
+            )

@@ -1,0 +1,119 @@
+"""The job function of a training round."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.image.normalize import Statistics, apply, measure
+from napari_unet.image.source import ImageSource
+from napari_unet.inference.channels import matched_source
+from napari_unet.jobs import JobContext
+from napari_unet.learning.boxes import Box
+from napari_unet.learning.evaluation import Decision, decide
+from napari_unet.learning.samples import CHANGED_WEIGHT, Block, TrainingRegion, hold_back
+from napari_unet.learning.trainer import TrainSettings
+from napari_unet.model.header import CheckpointHeader
+
+
+@dataclass(frozen=True, eq=False)
+class KnownCrop:
+    """A snapshot of what was known in one crop when the user clicked."""
+
+    t: int
+    box: Box
+    labels: npt.NDArray[Any]
+    known: npt.NDArray[np.bool_]
+    changed: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class KnownImage:
+    """An image by reference, with snapshots of what is known in it."""
+
+    image_id: str
+    source: ImageSource
+    statistics: Statistics | None
+    crops: tuple[KnownCrop, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainRequest:
+    """What to train, on what, and where to save the candidate."""
+
+    checkpoint: str
+    images: tuple[KnownImage, ...]
+    settings: TrainSettings
+    target: str
+    from_nothing: bool = False
+
+
+@dataclass(frozen=True)
+class TrainOutcome:
+    """A candidate on disk, and what is to be said about it."""
+
+    path: str
+    header: CheckpointHeader
+    decision: Decision
+    blocks: tuple[Block, ...]
+    steps: int
+
+
+def regions_of(image: KnownImage, header: CheckpointHeader, statistics: Statistics) -> list[TrainingRegion]:
+    """Cut the crops of an image, with the channels the network takes, and normalize them."""
+    source, _ = matched_source(image.source, header)
+    return [
+        TrainingRegion(
+            image=apply(source.read(crop.t, crop.box), statistics, header.normalization),
+            labels=crop.labels,
+            known=crop.known,
+            weight=np.where(crop.changed, np.float32(CHANGED_WEIGHT), np.float32(1)),
+            image_id=image.image_id,
+            t=crop.t,
+            origin=(crop.box[0].start, crop.box[1].start, crop.box[2].start),
+        )
+        for crop in image.crops
+    ]
+
+
+def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
+    """Train a candidate; reports what the trainer reports. Cancelling keeps the best so far."""
+    from napari_unet.learning.trainer import Trainer
+    from napari_unet.model.checkpoint import load_checkpoint
+
+    context.progress(0, 0, "loading the model")
+    checkpoint = load_checkpoint(request.checkpoint)
+    header = checkpoint.header
+    regions = []
+    for image in request.images:
+        statistics = image.statistics or measure(matched_source(image.source, header)[0], header.normalization)
+        regions += regions_of(image, header, statistics)
+        context.check()
+    split = hold_back(regions, header.ndim, request.settings.seed)
+    trainer = Trainer(checkpoint, split.training, split.validation, request.settings)
+    for report in trainer.run(lambda: context.cancelled):
+        context.report(report)
+        context.progress(*report.amount, "training")
+    result = trainer.result
+    decision = decide(result.scores, result.parent_scores)
+    made = time.strftime("%Y-%m-%d %H:%M")
+    provenance = {
+        "description": f"Trained on corrections, {made}: {decision.sentence}",
+        "steps": result.steps,
+        "seed": request.settings.seed,
+        "images": [image.source.name for image in request.images],
+        "known_voxels": int(sum(crop.known.sum() for image in request.images for crop in image.crops)),
+        "held_back_blocks": len(split.blocks),
+    }
+    best = replace(
+        result.checkpoint,
+        header=replace(result.checkpoint.header, parent=header.weights_hash, provenance=provenance),
+    )
+    best.save(request.target)
+    return TrainOutcome(
+        request.target, load_checkpoint(request.target).header, decision, split.blocks, result.steps
+    )
