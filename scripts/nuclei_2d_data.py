@@ -158,7 +158,7 @@ def crop(sample: Sample, size: int, generator: np.random.Generator) -> tuple[Flo
         (size, size), derived after scaling.
     """
     scale = float(np.exp(generator.uniform(np.log(0.5), np.log(2.0)) * generator.choice((0.4, 1.0))))
-    source = int(round(size / scale))
+    source = round(size / scale)
     image, labels = _cut(sample, source, generator)
     image, labels = _resize(image, labels, size)
     turns, flip = int(generator.integers(4)), bool(generator.integers(2))

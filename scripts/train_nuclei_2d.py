@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from nuclei_2d_data import Sample, crop, draw_weights, load
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import watershed
@@ -24,6 +23,7 @@ from torch.nn import functional
 
 from napari_unet.model.config import UNetConfig
 from napari_unet.model.unet import UNet
+from nuclei_2d_data import Sample, crop, draw_weights, load
 
 CONFIG = UNetConfig(ndim=2, in_channels=3, out_channels=3, features=(16, 32, 64, 128, 256))
 SIZE, BATCH, RATE, SEED = 256, 16, 2e-3, 7

@@ -153,8 +153,7 @@ def _problems(config: UNetConfig) -> Any:
         yield f"bottleneck_convolutions is {config.bottleneck_convolutions!r}, expected 2 to {MAX_CONVOLUTIONS}"
     pooling = config.poolings
     if len(pooling) != len(levels) - 1 or any(
-        len(level) != config.ndim or any(factor not in (1, 2) for factor in level)
-        for level in pooling
+        len(level) != config.ndim or any(factor not in (1, 2) for factor in level) for level in pooling
     ):
         yield f"pooling is {pooling!r}, expected {len(levels) - 1} times {config.ndim} of 1 or 2"
     if config.norm not in ("batch", "group", "instance", "none"):

@@ -44,9 +44,7 @@ class Geometry:
     @property
     def halo(self) -> tuple[int, ...]:
         """The smallest multiple of the divisor that covers the receptive field."""
-        return tuple(
-            -(-radius // step) * step for radius, step in zip(self.receptive_field, self.divisor, strict=True)
-        )
+        return tuple(-(-radius // step) * step for radius, step in zip(self.receptive_field, self.divisor, strict=True))
 
 
 def geometry_of(model: UNetConfig | CheckpointHeader) -> Geometry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -27,7 +28,7 @@ class ConvolutionBlock(nn.Module):
     def __init__(self, config: UNetConfig, widths: tuple[int, ...]) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for channels, following in zip(widths, widths[1:], strict=False):
+        for channels, following in pairwise(widths):
             layers.extend(_unit(config, channels, following))
         self.layers = nn.Sequential(*layers)
         self.projection: nn.Module | None = None

@@ -1,0 +1,302 @@
+"""Checkpoint: a network with everything needed to use it, in one file. Imports torch only when used."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from napari_unet.errors import CheckpointError
+from napari_unet.image.normalize import Normalization
+from napari_unet.model.builtin import builtin_names, builtin_path
+from napari_unet.model.config import UNetConfig
+from napari_unet.model.geometry import Geometry, geometry_of
+from napari_unet.model.header import COLORS, CheckpointHeader, ClassInfo, Output
+from napari_unet.model.tensorfile import header_of, read_table
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Checkpoint", "builtin_names", "default_classes", "default_output", "load_checkpoint", "read_header"]
+
+SUFFIX = ".safetensors"
+
+
+@dataclass
+class Checkpoint:
+    """A network, and what is known about it.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Maps (N, C, [Z], Y, X) to logits or scores of the same spatial size; the header's
+        ``output.activation`` says which.
+    header : CheckpointHeader
+        Name, architecture, normalization, meaning of the channels, provenance.
+
+    Examples
+    --------
+    >>> from napari_unet.model.checkpoint import Checkpoint, default_classes
+    >>> checkpoint = Checkpoint.from_config(UNetConfig(features=(4, 8)), default_classes(2), name="mine")
+    >>> checkpoint.geometry.halo
+    (10, 10)
+    """
+
+    network: nn.Module
+    header: CheckpointHeader
+    _geometry: Geometry | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def geometry(self) -> Geometry:
+        """Divisor, receptive field and halo; measured once for a network that is not ours."""
+        if self.header.config is not None:
+            return geometry_of(self.header)
+        if self._geometry is None:
+            from napari_unet.model.probing import probe_geometry
+
+            self._geometry = probe_geometry(self.network, self.header.ndim, self.header.in_channels)
+        return self._geometry
+
+    @classmethod
+    def from_config(
+        cls,
+        config: UNetConfig,
+        classes: tuple[ClassInfo, ...],
+        *,
+        name: str,
+        normalization: Normalization | None = None,
+        voxel_size: tuple[float, ...] | None = None,
+        seed: int = 0,
+    ) -> Checkpoint:
+        """Build an untrained network with one softmax channel per class.
+
+        Parameters
+        ----------
+        config : UNetConfig
+            Architecture; its ``out_channels`` is replaced by the number of classes.
+        classes : tuple of ClassInfo
+            The background first.
+        name : str
+            Name to show.
+        normalization : Normalization, optional
+            Percentiles 1 to 99.8 when omitted.
+        voxel_size : tuple of float, optional
+            In µm, ([Z], Y, X).
+        seed : int
+            Of the initial weights.
+        """
+        import torch
+
+        from napari_unet.model.unet import UNet
+
+        config = replace(config, out_channels=len(classes))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = UNet(config).eval()
+        header = CheckpointHeader(
+            name=name,
+            config=config,
+            normalization=normalization or Normalization(),
+            output=_class_output(classes),
+            voxel_size=voxel_size,
+            ndim=config.ndim,
+            in_channels=config.in_channels,
+            out_channels=config.out_channels,
+        )
+        return cls(network, header)
+
+    @classmethod
+    def from_module(
+        cls,
+        module: nn.Module,
+        *,
+        ndim: Literal[2, 3],
+        in_channels: int,
+        out_channels: int,
+        normalization: Normalization | None = None,
+        output: Output | None = None,
+        name: str = "module",
+    ) -> Checkpoint:
+        """Wrap any network, so that it runs through the same engine.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            Maps (N, in_channels, [Z], Y, X) to (N, out_channels, [Z], Y, X); not copied.
+        ndim : {2, 3}
+            Spatial dimensions.
+        in_channels, out_channels : int
+            Channels.
+        normalization : Normalization, optional
+            Percentiles 1 to 99.8 when omitted.
+        output : Output, optional
+            Logits of one foreign foreground channel (sigmoid) or of one class per channel (softmax) when omitted.
+        name : str
+            Name to show.
+        """
+        config = getattr(module, "config", None)
+        header = CheckpointHeader(
+            name=name,
+            config=config if isinstance(config, UNetConfig) else None,
+            normalization=normalization or Normalization(),
+            output=output or default_output(out_channels),
+            family="napari-unet" if isinstance(config, UNetConfig) else type(module).__name__,
+            ndim=ndim,
+            in_channels=in_channels,
+            out_channels=out_channels,
+        )
+        return cls(module, header)
+
+    def copy(self) -> Checkpoint:
+        """Return a checkpoint with its own copy of the network, to train or to keep."""
+        return Checkpoint(copy.deepcopy(self.network), self.header)
+
+    def with_classes(self, classes: tuple[ClassInfo, ...]) -> Checkpoint:
+        """Return a checkpoint whose head has exactly these classes, on a copy of the same body.
+
+        A class of the same name keeps its weights; so does a renamed one, which takes the place
+        of a name that is gone. The head of a binary model becomes two softmax channels with the
+        same scores. An instance model's head is replaced by a fresh one.
+
+        Parameters
+        ----------
+        classes : tuple of ClassInfo
+            The background first, two or more.
+
+        Raises
+        ------
+        CheckpointError
+            If the network is no U-Net of ours, or there are too few or equal classes.
+        """
+        from napari_unet.model.heads import replace_head
+
+        if self.header.config is None:
+            raise CheckpointError(
+                f"The classes of {self.header.name} cannot be changed: its network is not one of ours.",
+                "Start a new model, or from a built-in one.",
+            )
+        config = replace(self.header.config, out_channels=len(classes))
+        header = replace(
+            self.header,
+            config=config,
+            output=_class_output(classes),
+            parent=self.header.weights_hash or self.header.parent,
+            weights_hash="",
+            out_channels=len(classes),
+            family="napari-unet",
+        )
+        return Checkpoint(replace_head(self.network, config, self.header.output, classes), header)
+
+    def save(self, path: str | Path) -> Path:
+        """Write weights and header to one .safetensors file, atomically.
+
+        Parameters
+        ----------
+        path : str or Path
+            ``.safetensors`` is appended where it is missing. An existing file is replaced.
+
+        Returns
+        -------
+        Path
+            The file; `header` then carries the hash of the weights.
+
+        Raises
+        ------
+        CheckpointError
+            If the network is not one of ours, or a weight is NaN or infinite.
+        OutputError
+            If the file cannot be written; then nothing is left behind.
+        """
+        from napari_unet.model.writing import write_checkpoint
+
+        path = Path(path)
+        path = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
+        self.header = write_checkpoint(path, self.network, self.header)
+        return path
+
+
+def load_checkpoint(source: str | Path) -> Checkpoint:
+    """Load a checkpoint, strictly and without running code from it.
+
+    Parameters
+    ----------
+    source : str or Path
+        A built-in name such as ``"nuclei-2d"``, or a file.
+
+    Returns
+    -------
+    Checkpoint
+        On the CPU, in evaluation mode.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is no checkpoint, not one that is known, or damaged.
+    """
+    from napari_unet.model.families import build_checkpoint
+    from napari_unet.model.reading import read_tensors
+
+    path = _resolve(source)
+    own = _own_header(path)  # bounds first, before any tensor is read
+    tensors, metadata = read_tensors(path)
+    checkpoint = build_checkpoint(tensors, metadata, path)
+    if own is not None and checkpoint.header != own:
+        raise CheckpointError(f"{path.name} changed while it was read.", "Try again.")
+    return checkpoint
+
+
+def read_header(source: str | Path) -> CheckpointHeader:
+    """Read what a checkpoint says about itself; without torch for our own files.
+
+    Parameters
+    ----------
+    source : str or Path
+        A built-in name or a file. A foreign file is loaded whole, which imports torch.
+
+    Raises
+    ------
+    CheckpointError
+        As `load_checkpoint`; the weights of our own files are not checked against their hash here.
+    """
+    path = _resolve(source)
+    return _own_header(path) or load_checkpoint(path).header
+
+
+def default_classes(count: int) -> tuple[ClassInfo, ...]:
+    """Return the background and numbered classes, with colours."""
+    names = ("background", *(f"class {index}" for index in range(1, count)))
+    return tuple(ClassInfo(name, COLORS[index % len(COLORS)]) for index, name in enumerate(names))
+
+
+def default_output(channels: int) -> Output:
+    """Return what the logits of a network mean when nobody says: foreground, or one class each."""
+    if channels == 1:
+        classes = (ClassInfo("background", COLORS[0]), ClassInfo("foreground", COLORS[1]))
+        return Output("binary", "sigmoid", ("foreground",), classes)
+    return _class_output(default_classes(channels))
+
+
+def _class_output(classes: tuple[ClassInfo, ...]) -> Output:
+    return Output("classes", "softmax", tuple(info.name for info in classes), tuple(classes))
+
+
+def _resolve(source: str | Path) -> Path:
+    if isinstance(source, str) and source in builtin_names():
+        return builtin_path(source)
+    path = Path(source)
+    if not path.exists():
+        built_in: Any = ", ".join(builtin_names()) or "none"
+        raise CheckpointError(f"There is no file {path}, nor a built-in model of that name.", f"Built in: {built_in}.")
+    return path
+
+
+def _own_header(path: Path) -> CheckpointHeader | None:
+    """Header of one of our own files, without torch; None for anything else."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as stream:
+        if stream.read(9)[8:] != b"{":
+            return None
+    values = header_of(path, read_table(path))
+    return None if values is None else CheckpointHeader.from_dict(values)

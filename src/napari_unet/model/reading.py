@@ -1,0 +1,231 @@
+"""Foreign files: recognized by content, never by name; opened only where no code can run.
+
+This is the one place that calls `torch.load`, always with ``weights_only=True``.
+"""
+
+from __future__ import annotations
+
+import pickle
+import stat
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, NoReturn
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from napari_unet.errors import CheckpointError
+from napari_unet.model.tensorfile import DAMAGED, MAX_FILE_BYTES, MAX_TENSORS, read_table
+from napari_unet.model.weights import STATE_DICT, screen_tensors
+
+Kind = Literal["safetensors", "torch"]
+
+LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before torch 1.6
+CONTAINERS = ("state_dict", "model_state_dict", "model_state", "network_weights", "model", "net", "ema")
+PREFIXES = ("module.", "model.", "net.", "_orig_mod.")
+MAX_NESTING = 4
+NOT_WEIGHTS = frozenset({"mask_values"})  # what training scripts put between the weights
+
+# What reading a hostile pickle can raise. (UnpicklingError, which torch raises for code, is caught before.)
+READ_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,  # also RecursionError
+    TypeError,
+    ValueError,
+)
+
+# Beginnings of files that people pick by mistake, with what to call them.
+OTHER_FILES = (
+    (b"\x89HDF", "an HDF5 file (Keras?)"),
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"II*\x00", "a TIFF image"),
+    (b"MM\x00*", "a TIFF image"),
+    (b"II+\x00", "a TIFF image"),
+    (b"\x1f\x8b", "a gzip archive"),
+)
+
+
+def sniff(path: Path) -> Kind:
+    """Recognize a checkpoint file by its first bytes.
+
+    Parameters
+    ----------
+    path : Path
+        What the user picked.
+
+    Returns
+    -------
+    {"safetensors", "torch"}
+        The container; "torch" is the zip format of `torch.save`.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no regular file, or it is something else; the sentence says what.
+    """
+    name = path.name
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise CheckpointError(f"{name} is a folder, expected a checkpoint file.", "Choose the file inside it.")
+        if not stat.S_ISREG(status.st_mode):
+            raise CheckpointError(f"{name} is a device or a pipe, expected a checkpoint file.", "Choose a file.")
+        with path.open("rb") as stream:
+            start = stream.read(64)
+    except OSError as error:
+        raise CheckpointError(f"{name} cannot be read: {error.strerror}.", "Check the path and its rights.") from error
+    if status.st_size > MAX_FILE_BYTES:
+        raise CheckpointError(f"{name} has {status.st_size} bytes, more than {MAX_FILE_BYTES}.", STATE_DICT)
+    if not start:
+        raise CheckpointError(f"{name} is empty, expected a checkpoint.", DAMAGED)
+    if start.startswith(b"PK\x03\x04"):
+        return "torch"
+    if len(start) > 8 and start[8:9] == b"{":
+        return "safetensors"
+    _refuse_content(name, start)
+
+
+def _refuse_content(name: str, start: bytes) -> NoReturn:
+    if start.startswith(LEGACY_MAGIC):
+        raise CheckpointError(
+            f"{name} is in the format of torch before 1.6, whose bytes carry no checksum.",
+            "Save it again with a recent torch: torch.save(torch.load(file, weights_only=True), new_file).",
+        )
+    if start[:1] == b"\x80" or start[:2] in (b"(d", b"(l", b"c_", b"cp", b"ci"):
+        raise CheckpointError(f"{name} is a Python pickle, which can contain code; it was not opened.", STATE_DICT)
+    if start.lstrip()[:1] == b"<":
+        raise CheckpointError(f"{name} is a web page, not a checkpoint.", "The download failed; download it again.")
+    for magic, kind in OTHER_FILES:
+        if start.startswith(magic):
+            raise CheckpointError(f"{name} is {kind}, not a checkpoint.", "Choose a .safetensors, .pt or .pth file.")
+    raise CheckpointError(
+        f"{name} is no checkpoint: it begins with {start[:8]!r}.",
+        "Expected a .safetensors file, or weights saved with torch.save.",
+    )
+
+
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], Mapping[str, str]]:
+    """Read the tensors of a checkpoint file, whoever wrote it.
+
+    Parameters
+    ----------
+    path : Path
+        A file.
+
+    Returns
+    -------
+    tensors : dict of str to torch.Tensor
+        Flat, unwrapped from its container, without common prefixes, finite.
+    metadata : mapping of str to str
+        The text metadata of a .safetensors file; empty for others.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is no checkpoint, contains code, is damaged, or holds something else than weights.
+    """
+    if sniff(path) == "safetensors":
+        table = read_table(path)
+        try:
+            loaded = load_file(path)
+        except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"{path.name} cannot be read: {_first_line(error)}.", DAMAGED) from error
+        return screen_tensors(dict(loaded), path.name), table.metadata
+    _check_zip(path)
+    return screen_tensors(_strip_prefixes(_unwrap(_load_pickle(path), path.name)), path.name), {}
+
+
+def _check_zip(path: Path) -> None:
+    """Check the archive: uncompressed, no member twice, checksums right, and written by `torch.save`."""
+    name = path.name
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            names = [member.filename for member in members]
+            _check_members(name, names)
+            if any(member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1 for member in members):
+                raise CheckpointError(f"{name} has compressed or encrypted parts; torch writes none.", STATE_DICT)
+            if sum(member.file_size for member in members) > path.stat().st_size:
+                raise CheckpointError(f"{name} declares more bytes than it has.", DAMAGED)
+            wrong = archive.testzip()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
+        raise CheckpointError(f"{name} is a damaged archive: {_first_line(error)}.", DAMAGED) from error
+    if wrong is not None:
+        raise CheckpointError(f"{name} is damaged: the checksum of {wrong} is wrong.", DAMAGED)
+
+
+def _check_members(name: str, names: list[str]) -> None:
+    if len(names) > 2 * MAX_TENSORS or len(set(names)) != len(names):
+        raise CheckpointError(f"{name} has too many parts, or the same part twice.", STATE_DICT)
+    inner = {member.partition("/")[2] or member for member in names}
+    if {"rdf.yaml", "bioimageio.yaml"} & {*inner, *names}:
+        raise CheckpointError(
+            f"{name} is a bioimage.io package, not a bare checkpoint.", "Unpack it and open the weights inside."
+        )
+    if "archive_format" in inner or any(member.endswith("serialized_exported_program.json") for member in inner):
+        raise CheckpointError(f"{name} is a program exported by torch (.pt2), which contains code.", STATE_DICT)
+    if "constants.pkl" in inner or any(member.startswith("code/") for member in inner):
+        raise CheckpointError(f"{name} is a TorchScript program, which contains code; it was not opened.", STATE_DICT)
+    if sum(member.rpartition("/")[2] == "data.pkl" for member in names) != 1:
+        raise CheckpointError(f"{name} is an archive, but not one that torch.save wrote.", STATE_DICT)
+
+
+def _load_pickle(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path.name} contains code or objects besides weights{_offenders(path)}; nothing of it was run.",
+            f"If it is a whole saved network: open it where it was made. {STATE_DICT}",
+        ) from error
+    except READ_ERRORS as error:
+        raise CheckpointError(f"{path.name} cannot be read: {_first_line(error)}.", DAMAGED) from error
+
+
+def _offenders(path: Path) -> str:
+    """Names of the first functions or classes that the file refers to, found without running it."""
+    try:
+        found = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except (pickle.UnpicklingError, *READ_ERRORS) as error:
+        return f" ({type(error).__name__})"
+    return f" ({', '.join(sorted(found)[:3])})" if found else ""
+
+
+def _unwrap(content: object, name: str) -> dict[object, object]:
+    """Follow the usual containers down to the mapping that holds the tensors."""
+    for _ in range(MAX_NESTING):
+        if not isinstance(content, dict):
+            break
+        inner = next((content[key] for key in CONTAINERS if isinstance(content.get(key), dict)), None)
+        if inner is None:
+            return {key: value for key, value in content.items() if key not in NOT_WEIGHTS}
+        content = inner
+    raise CheckpointError(
+        f"{name} holds a {type(content).__name__}, expected a mapping from parameter names to tensors.", STATE_DICT
+    )
+
+
+def _strip_prefixes(values: dict[object, object]) -> dict[object, object]:
+    """Remove what wrappers put before every name."""
+    for _ in range(MAX_NESTING):
+        for prefix in PREFIXES:
+            if values and all(isinstance(key, str) and key.startswith(prefix) for key in values):
+                values = {str(key)[len(prefix) :]: value for key, value in values.items()}
+                break
+        else:
+            break
+    return values
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")
