@@ -50,17 +50,18 @@ def replace_head(network: nn.Module, config: UNetConfig, output: Output, classes
         bias[fresh] = bias[list(known)].min() - 2.0
     child = copy.deepcopy(network)
     child.config = config
-    head = type(old)(old.in_channels, len(classes), 1)
-    with torch.no_grad():
-        head.weight.copy_(weight)
-        head.bias.copy_(bias)  # type: ignore[union-attr]
-    child.head = head.to(old.weight.device, old.weight.dtype)
+    head = copy.deepcopy(old)
+    head.out_channels = len(classes)
+    head.weight = nn.Parameter(weight.to(old.weight))
+    head.bias = nn.Parameter(bias.to(old.weight))
+    child.head = head
     return child
 
 
-def _class_rows(head: nn.Module, output: Output) -> tuple[torch.Tensor, torch.Tensor]:
+def _class_rows(head: nn.Conv2d | nn.Conv3d, output: Output) -> tuple[torch.Tensor, torch.Tensor]:
     """Weights and biases of one softmax logit per class of the parent; empty for instances."""
-    weight, bias = head.weight.detach().cpu().float(), head.bias.detach().cpu().float()
+    weight = head.weight.detach().cpu().float()
+    bias = torch.zeros(len(weight)) if head.bias is None else head.bias.detach().cpu().float()
     if output.kind == "classes":
         return weight, bias
     if output.kind == "binary":  # sigmoid(z) = softmax((0, z))[1]

@@ -76,7 +76,7 @@ def _probe(module: nn.Module, ndim: int, in_channels: int, size: int) -> tuple[i
                         f"The network does not return one tensor of its input's size {tuple(image.shape[2:])}.",
                         "Wrap it in a module that does.",
                     )
-                middle = output[(0, slice(None), *(size // 2,) * ndim)].abs().sum()
+                middle = output[(0, slice(None), *([size // 2] * ndim))].abs().sum()
                 (gradient,) = torch.autograd.grad(middle, image)
             positions = gradient[0].abs().sum(0).nonzero()
             if len(positions):

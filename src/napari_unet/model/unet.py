@@ -92,7 +92,7 @@ class UNet(nn.Module):
             self.upsampling.append(_upsampling(config, config.poolings[level], channels, joined))
             self.decoder.append(ConvolutionBlock(config, widths))
             channels = widths[-1]
-        self.head = _convolution(config, channels, config.out_channels, 1)
+        self.head: nn.Conv2d | nn.Conv3d = _convolution(config, channels, config.out_channels, 1)
         self._pool = functional.max_pool2d if config.ndim == 2 else functional.max_pool3d
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Conv3d) and max(module.kernel_size) > 1:
@@ -121,7 +121,7 @@ class UNet(nn.Module):
         for block, factors in zip(self.encoder, self.config.poolings, strict=True):
             x = block(x)
             skips.append(x)
-            x = self._pool(x, factors)  # type: ignore[arg-type]
+            x = self._pool(x, factors)
         x = self.bottleneck(x)
         for up, block in zip(self.upsampling, self.decoder, strict=True):
             x = block(torch.cat((skips.pop(), up(x)), dim=1))
@@ -179,7 +179,9 @@ def _decoder_widths(config: UNetConfig, level: int, below: int) -> tuple[int, tu
     return joined, (channels, *(width,) * config.convolutions)
 
 
-def _convolution(config: UNetConfig, channels: int, following: int, kernel: int, bias: bool = True) -> nn.Module:
+def _convolution(
+    config: UNetConfig, channels: int, following: int, kernel: int, bias: bool = True
+) -> nn.Conv2d | nn.Conv3d:
     kind = nn.Conv2d if config.ndim == 2 else nn.Conv3d
     return kind(channels, following, kernel, padding=kernel // 2, bias=bias)
 

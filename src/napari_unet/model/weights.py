@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
@@ -18,7 +19,7 @@ SHOWN_DIFFERENCES = 5
 STATE_DICT = "Ask for the state dict: torch.save(model.state_dict(), 'weights.pt'), and open that file."
 
 
-def screen_tensors(values: Mapping[object, object], name: str) -> dict[str, torch.Tensor]:
+def screen_tensors(values: Mapping[Any, object], name: str) -> dict[str, torch.Tensor]:
     """Check that a mapping holds nothing but sound tensors.
 
     Parameters
