@@ -53,6 +53,7 @@ def probe_geometry(module: nn.Module, ndim: int, in_channels: int) -> Geometry:
 def _probe(module: nn.Module, ndim: int, in_channels: int, size: int) -> tuple[int, int]:
     smallest = size
     shape = (1, in_channels, *(size,) * ndim)
+    centre = sum((size // 2) * size**axis for axis in range(ndim))
 
     def look(part: nn.Module, inputs: object, output: object) -> None:
         nonlocal smallest
@@ -76,7 +77,7 @@ def _probe(module: nn.Module, ndim: int, in_channels: int, size: int) -> tuple[i
                         f"The network does not return one tensor of its input's size {tuple(image.shape[2:])}.",
                         "Wrap it in a module that does.",
                     )
-                middle = output[(0, slice(None), *([size // 2] * ndim))].abs().sum()
+                middle = output.flatten(2)[0, :, centre].abs().sum()
                 (gradient,) = torch.autograd.grad(middle, image)
             positions = gradient[0].abs().sum(0).nonzero()
             if len(positions):
