@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -291,6 +291,29 @@ class Truth:
         unknown = ~self.known[t][box]
         np.copyto(self.labels[t][box], values, where=unknown)
         np.copyto(self._shadow[t][box], values, where=unknown)
+
+    def relabel(self, table: Mapping[int, int]) -> None:
+        """Give classes new indices; what was known as a class that is not in `table` becomes unknown.
+
+        Steps made before cannot be taken back afterwards: they speak of the old indices.
+
+        Parameters
+        ----------
+        table : mapping of int to int
+            Old class index to new one.
+        """
+        lookup = np.zeros(int(max(self.labels.max(initial=0), self.prediction.max(initial=0))) + 1, self.labels.dtype)
+        kept = np.zeros(lookup.size, bool)
+        for old, new in table.items():
+            if old < lookup.size:
+                lookup[old], kept[old] = new, True
+        for t in range(self.labels.shape[0]):
+            self.known[t] &= kept[self.labels[t]]
+            self.changed[t] &= self.known[t]
+            self.labels[t] = np.where(self.known[t], lookup[self.labels[t]], lookup[self.prediction[t]])
+            self.prediction[t] = lookup[self.prediction[t]]
+            self._shadow[t] = self.labels[t]
+            self._recount(t, whole(self.shape))
 
     def restore(self, t: int, box: Box, state: State) -> None:
         """Replace what is known in a box, over the current prediction (the steps themselves use this)."""

@@ -237,8 +237,8 @@ def load_checkpoint(source: str | Path) -> Checkpoint:
     from napari_unet.model.families import build_checkpoint
     from napari_unet.model.reading import read_tensors
 
-    path = _resolve(source)
-    own = _own_header(path)  # bounds first, before any tensor is read
+    path = find_checkpoint(source)
+    own = own_header(path)  # bounds first, before any tensor is read
     tensors, metadata = read_tensors(path)
     checkpoint = build_checkpoint(tensors, metadata, path)
     if own is not None and checkpoint.header != own:
@@ -259,8 +259,8 @@ def read_header(source: str | Path) -> CheckpointHeader:
     CheckpointError
         As `load_checkpoint`; the weights of our own files are not checked against their hash here.
     """
-    path = _resolve(source)
-    return _own_header(path) or load_checkpoint(path).header
+    path = find_checkpoint(source)
+    return own_header(path) or load_checkpoint(path).header
 
 
 def default_classes(count: int) -> tuple[ClassInfo, ...]:
@@ -281,7 +281,14 @@ def _class_output(classes: tuple[ClassInfo, ...]) -> Output:
     return Output("classes", "softmax", tuple(info.name for info in classes), tuple(classes))
 
 
-def _resolve(source: str | Path) -> Path:
+def find_checkpoint(source: str | Path) -> Path:
+    """Return the file of a built-in name or of a path that exists.
+
+    Raises
+    ------
+    CheckpointError
+        If there is neither.
+    """
     if isinstance(source, str) and source in builtin_names():
         return builtin_path(source)
     path = Path(source)
@@ -291,8 +298,14 @@ def _resolve(source: str | Path) -> Path:
     return path
 
 
-def _own_header(path: Path) -> CheckpointHeader | None:
-    """Header of one of our own files, without torch; None for anything else."""
+def own_header(path: Path) -> CheckpointHeader | None:
+    """Return the header of one of our own files, without torch; None for anything else.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is ours but damaged or out of bounds.
+    """
     if not path.is_file():
         return None
     with path.open("rb") as stream:

@@ -15,7 +15,7 @@ from napari_unet.image.axes import label_axes
 from napari_unet.jobs import Job
 from napari_unet.learning.boxes import Box, whole
 from napari_unet.learning.edits import combine
-from napari_unet.model.checkpoint import checkpoint_path
+from napari_unet.model.checkpoint import find_checkpoint
 from napari_unet.session.core import SessionCore
 from napari_unet.session.export_tasks import LabelFile, TableFile, export_labels, export_model, export_table
 from napari_unet.session.segmenting import PredictionWriter
@@ -92,7 +92,7 @@ class Exporting(SessionCore):
 
     def export_model(self, path: str | Path, overwrite: bool = False) -> Job | None:
         """Write the current model as one .safetensors file."""
-        source = checkpoint_path(self.need_model().path)
+        source = find_checkpoint(self.need_model().path)
         request = (str(source), str(path), overwrite)
         return self.start_job("export", export_model, request, lane="files", on_done=self._written)
 

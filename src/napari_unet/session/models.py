@@ -9,11 +9,11 @@ from pathlib import Path
 
 from napari_unet.errors import UserError
 from napari_unet.model.builtin import builtin_names
-from napari_unet.model.checkpoint import read_header
+from napari_unet.model.checkpoint import find_checkpoint, own_header
 from napari_unet.model.header import COLORS, ClassInfo
+from napari_unet.session.core import ModelStep
 from napari_unet.session.model_tasks import ImportRequest, NewModelRequest, import_checkpoint, new_model
 from napari_unet.session.segmenting import Segmenting
-from napari_unet.session.core import ModelStep
 from napari_unet.session.state import ModelVersion
 
 
@@ -42,9 +42,8 @@ class Modelling(Segmenting):
             if version.path == str(source):
                 self.adopt(version, "choose model")
                 return
-        path = Path(source)
-        if str(source) in builtin_names() or path.suffix == ".safetensors":
-            header = read_header(source)
+        header = own_header(find_checkpoint(str(source)))
+        if header is not None:
             self.adopt(ModelVersion(str(source), header, _origin(header.provenance)), "choose model")
             return
         request = ImportRequest(str(source), str(self.folder.next_model()))
@@ -114,7 +113,6 @@ class Modelling(Segmenting):
             model.header.name,
             str(self.folder.next_model()),
             self.settings.seed,
-            kept,
         )
 
         def done(header: object) -> None:
