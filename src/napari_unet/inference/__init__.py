@@ -1,1 +1,1 @@
-"""From an image and a checkpoint to scores and labels."""
+"""Image and checkpoint to scores to labels: tiles, engine, predictor, objects."""

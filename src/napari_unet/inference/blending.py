@@ -1,0 +1,150 @@
+"""How overlapping tiles become one image: by cropping where they agree, by weights where they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.image.source import Box
+from napari_unet.inference.boxes import extent, inside, overlap
+from napari_unet.inference.tiling import Tile, TilePlan
+
+Scores = npt.NDArray[np.float32]
+
+_RELEASED: Scores = np.zeros((0, 0, 0, 0), np.float32)  # stands for a tile that nobody waits for any more
+
+
+class Blender(Protocol):
+    """Takes the scores of tiles and gives those of inner boxes once nothing will change them."""
+
+    def part(self, tile: Tile) -> Box:
+        """Return the part of the tile's outer box whose scores are needed."""
+        ...
+
+    def add(self, tile: Tile, scores: Scores) -> Iterator[tuple[Tile, Scores]]:
+        """Take (C, z, y, x) over that part; yield the tiles that are now final, with their inner scores."""
+        ...
+
+    def flush(self) -> Iterator[tuple[Tile, Scores]]:
+        """Yield the computed tiles that still wait for neighbours, blended with what there is."""
+        ...
+
+
+def blender(plan: TilePlan) -> Blender:
+    """Return the way of blending that suits a plan."""
+    return Crop() if plan.exact else Window(plan)
+
+
+class Crop:
+    """For exact halos: the inner part of each tile is final at once."""
+
+    def part(self, tile: Tile) -> Box:
+        """Return the inner box."""
+        return tile.inner
+
+    def add(self, tile: Tile, scores: Scores) -> Iterator[tuple[Tile, Scores]]:
+        """Yield the tile."""
+        yield tile, scores
+
+    def flush(self) -> Iterator[tuple[Tile, Scores]]:
+        """Yield nothing: no tile waits."""
+        yield from ()
+
+
+class Window:
+    """For networks whose result depends on the tile: neighbours fade into each other.
+
+    ::
+
+        weight 1 ┤────────╲    ╱─────
+                 │          ╳            the ramps of two neighbours add up to 1
+               0 ┤        ╱    ╲
+                  tile A  └ overlap ┘  tile B
+
+    At the border of the image the weight stays 1. A tile is final once all its neighbours are
+    computed; only the tiles in between are kept, so memory does not grow with the image.
+
+    Parameters
+    ----------
+    plan : TilePlan
+        All tiles that will be added.
+    """
+
+    def __init__(self, plan: TilePlan) -> None:
+        self._plan = plan
+        frames: dict[tuple[int, int | None], list[Tile]] = {}
+        for tile in plan.tiles:
+            frames.setdefault((tile.t, tile.z), []).append(tile)
+        self._frames = frames
+        self._waiting: dict[int, set[int]] = {}  # tile → neighbours that it still needs
+        self._held: dict[int, Scores] = {}
+        self._neighbours: dict[int, list[Tile]] = {}
+
+    def part(self, tile: Tile) -> Box:
+        """Return the outer box."""
+        return tile.outer
+
+    def add(self, tile: Tile, scores: Scores) -> Iterator[tuple[Tile, Scores]]:
+        """Keep the tile and yield those that it completes."""
+        self._held[tile.index] = scores
+        near = self._near(tile)
+        self._waiting[tile.index] = {other.index for other in near if not self._computed(other)}
+        for other in near:
+            self._waiting.get(other.index, set()).discard(tile.index)
+        for other in near:
+            if self._waiting.get(other.index) == set():
+                yield self._finish(other)
+
+    def flush(self) -> Iterator[tuple[Tile, Scores]]:
+        """Yield the tiles that wait, blended with the neighbours there are."""
+        for index in sorted(self._waiting):
+            yield self._finish(self._plan.tiles[index])
+
+    def weight(self, tile: Tile) -> Scores:
+        """Return the weights (z, y, x) of a tile's outer box, above 0 and at most 1."""
+        weight = np.ones((), np.float32)
+        starts = (0, 0, 0) if tile.z is None else (tile.z, 0, 0)
+        for axis, (span, margin) in enumerate(zip(tile.outer, self._plan.halo, strict=True)):
+            length = span.stop - span.start
+            ramp = np.ones(length, np.float32)
+            rise = np.minimum(1, (np.arange(length) + 0.5) / (2 * margin)) if margin else ramp
+            if span.start > starts[axis]:
+                ramp = np.minimum(ramp, rise)
+            if span.stop < starts[axis] + self._plan.padded[axis]:
+                ramp = np.minimum(ramp, rise[::-1])
+            weight = np.multiply.outer(weight, ramp)
+        return weight.astype(np.float32, copy=False)
+
+    def _near(self, tile: Tile) -> list[Tile]:
+        """Return the tiles, itself included, whose outer boxes reach into this tile or the other way round."""
+        if tile.index not in self._neighbours:
+            self._neighbours[tile.index] = [
+                other
+                for other in self._frames[tile.t, tile.z]
+                if overlap(other.outer, tile.inner) or overlap(other.inner, tile.outer)
+            ]
+        return self._neighbours[tile.index]
+
+    def _computed(self, tile: Tile) -> bool:
+        return tile.index in self._held
+
+    def _finish(self, tile: Tile) -> tuple[Tile, Scores]:
+        channels = self._held[tile.index].shape[0]
+        total = np.zeros((channels, *extent(tile.inner)), np.float32)
+        weights = np.zeros(extent(tile.inner), np.float32)
+        for other in self._near(tile):
+            shared = overlap(other.outer, tile.inner)
+            if shared is None or not self._computed(other):
+                continue
+            there, here = inside(shared, other.outer), inside(shared, tile.inner)
+            weight = self.weight(other)[there]
+            total[(slice(None), *here)] += weight * self._held[other.index][(slice(None), *there)]
+            weights[here] += weight
+        del self._waiting[tile.index]
+        for other in self._near(tile):
+            if all(near.index in self._held and near.index not in self._waiting for near in self._near(other)):
+                self._held[other.index] = _RELEASED
+        return tile, total / weights

@@ -1,0 +1,44 @@
+"""Boxes: three slices (z, y, x) with explicit ends, and what can be done with two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import prod
+
+from napari_unet.image.source import Box
+
+Triple = tuple[int, int, int]
+
+
+def triple(values: Iterable[int]) -> Triple:
+    """Return three integers."""
+    z, y, x = (int(value) for value in values)
+    return (z, y, x)
+
+
+def as_box(start: Sequence[int], stop: Sequence[int]) -> Box:
+    """Return the box from one corner to the other."""
+    z, y, x = (slice(a, b) for a, b in zip(start, stop, strict=True))
+    return (z, y, x)
+
+
+def inside(box: Box, outer: Box) -> Box:
+    """Return `box` in the coordinates of `outer`."""
+    z, y, x = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, outer, strict=True))
+    return (z, y, x)
+
+
+def overlap(first: Box, second: Box) -> Box | None:
+    """Return the part that two boxes share, or None."""
+    spans = [slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(first, second, strict=True)]
+    return None if any(s.start >= s.stop for s in spans) else (spans[0], spans[1], spans[2])
+
+
+def extent(box: Box) -> Triple:
+    """Return the size of a box."""
+    return triple(s.stop - s.start for s in box)
+
+
+def volume(box: Box) -> int:
+    """Return the number of voxels in a box."""
+    return prod(extent(box))

@@ -1,0 +1,235 @@
+"""The engine: how one batch runs fastest on this machine, with the same result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from napari_unet.errors import CheckpointError, UserError
+from napari_unet.inference.devices import (
+    Device,
+    available_devices,
+    choose_device,
+    default_threads,
+    free_memory,
+    is_out_of_memory,
+    limited_threads,
+    release_memory,
+    resolve_precision,
+)
+from napari_unet.inference.folding import Cost, fold_batch_norm, measure_cost
+
+if TYPE_CHECKING:
+    from napari_unet.model.checkpoint import Checkpoint
+
+__all__ = [
+    "Device",
+    "Engine",
+    "Stopped",
+    "TileTooLarge",
+    "available_devices",
+    "choose_device",
+    "default_threads",
+    "is_out_of_memory",
+    "limited_threads",
+]
+
+ShouldStop = Callable[[], bool]
+
+# Operations that take about a second: on one core in float32 or bfloat16, on a GPU a fraction of one.
+_QUICK = {
+    ("cpu", torch.float32): 5e10,
+    ("cpu", torch.bfloat16): 1e11,
+    ("cuda", torch.float32): 1e12,
+    ("cuda", torch.bfloat16): 4e12,
+    ("mps", torch.float32): 5e11,
+}
+
+
+class Stopped(Exception):
+    """The caller asked to stop while the network was running."""
+
+
+class TileTooLarge(Exception):
+    """A single tile does not fit into the device's memory."""
+
+
+class Engine:
+    """A network made ready to run: copied, folded, placed and laid out in memory.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        Its network is copied and stays as it is.
+    device : str
+        See `choose_device`.
+    precision : {"auto", "float32", "bfloat16"}
+        ``auto`` takes bfloat16 where the device has it natively. Activations are float32 always.
+    threads : int, optional
+        CPU threads while the network runs; one fewer than there are cores by default.
+
+    Raises
+    ------
+    DeviceError
+        If the device or precision is not available.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, device: str = "auto", precision: str = "auto", threads: int | None = None
+    ) -> None:
+        self.header = checkpoint.header
+        self.device = choose_device(device)
+        self.dtype = resolve_precision(precision, self.device)
+        self.threads = default_threads() if threads is None else max(1, threads)
+        self._should_stop: ShouldStop | None = None
+        self._layout = torch.channels_last if self.header.ndim == 2 else torch.channels_last_3d
+        network = deepcopy(checkpoint.network).to(device="cpu", dtype=torch.float32).eval()
+        with limited_threads(self.threads):
+            network, self.cost = _prepared(network, self.header.in_channels, checkpoint.geometry.divisor)
+        self._network = network.to(device=self.device.name).to(memory_format=self._layout)  # type: ignore[call-overload]
+        for module in self._network.modules():
+            if not list(module.children()):
+                module.register_forward_pre_hook(self._look_up)
+
+    @property
+    def sentence(self) -> str:
+        """Device, precision and threads in words."""
+        kind = "bfloat16" if self.dtype == torch.bfloat16 else "float32"
+        threads = f", {self.threads} thread{'s' if self.threads > 1 else ''}" if self.device.kind == "cpu" else ""
+        return f"{self.device.sentence} Computes in {kind}{threads}."
+
+    def voxel_budget(self) -> tuple[int, int] | None:
+        """Return how many voxels a tile may have to stay quick, and to fit into half the free memory.
+
+        None if the network would not run on a small probe, so that its cost is unknown.
+        """
+        if self.cost is None:
+            return None
+        quick = _QUICK[self.device.kind, self.dtype]
+        most = int(free_memory(self.device) / 2 / (4 * self.cost.values))
+        return max(1, min(int(quick / max(self.cost.operations, 1.0)), 2**22, most)), max(1, most)
+
+    def run(
+        self, batch: npt.NDArray[np.float32], should_stop: ShouldStop | None = None, where: str = "the batch"
+    ) -> npt.NDArray[np.float32]:
+        """Compute the scores of a batch.
+
+        When memory runs out, the batch is halved until it is a single tile.
+
+        Parameters
+        ----------
+        batch : ndarray of float32
+            Normalized images (N, in_channels, [Z], Y, X), sizes multiples of the divisor. May be overwritten.
+        should_stop : callable, optional
+            Asked before each layer.
+        where : str
+            Place in the image, for messages.
+
+        Returns
+        -------
+        ndarray of float32
+            Scores (N, out_channels, [Z], Y, X) after the activation.
+
+        Raises
+        ------
+        Stopped
+            If `should_stop` returned True.
+        TileTooLarge
+            If memory runs out for a batch of one.
+        CheckpointError
+            If the network fails, or returns another shape or values that are not finite.
+        """
+        failed = False
+        self._should_stop = should_stop
+        try:
+            return self._forward(batch, where)
+        except (UserError, Stopped):
+            raise
+        # Anybody's module may raise anything; what it says goes to the user.
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise CheckpointError(
+                    f"The network of {self.header.name!r} failed at {where} on an input of shape {batch.shape}: "
+                    f"{type(error).__name__}: {error}.",
+                    "Check that the model takes this number of channels and dimensions.",
+                ) from error
+            failed = True
+        finally:
+            self._should_stop = None
+        # Outside the handler, whose traceback would keep the tensors alive.
+        if failed:
+            release_memory(self.device)
+        if len(batch) == 1:
+            raise TileTooLarge(where)
+        half = len(batch) // 2
+        return np.concatenate([self.run(part, should_stop, where) for part in (batch[:half], batch[half:])])
+
+    def _forward(self, batch: npt.NDArray[np.float32], where: str) -> npt.NDArray[np.float32]:
+        with self._settings():
+            x = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device.name)
+            y = self._network(x.contiguous(memory_format=self._layout))
+            expected = (len(batch), self.header.out_channels, *batch.shape[2:])
+            if not isinstance(y, torch.Tensor) or tuple(y.shape) != expected:
+                got = f"shape {tuple(y.shape)}" if isinstance(y, torch.Tensor) else f"a {type(y).__name__}"
+                raise CheckpointError(
+                    f"The network of {self.header.name!r} returned {got} at {where}; expected {expected}.",
+                    "It must return one score per output channel and voxel of its input.",
+                )
+            y = y.float()
+            if not bool(torch.isfinite(y).all()):
+                raise CheckpointError(
+                    f"The network of {self.header.name!r} returned values that are no numbers (NaN or infinite) "
+                    f"at {where}, computing in {str(self.dtype).removeprefix('torch.')}.",
+                    "Its weights may be damaged: choose another model, or try the precision 'float32'.",
+                )
+            if self.header.output.activation == "softmax":
+                y = torch.softmax(y, dim=1)
+            elif self.header.output.activation == "sigmoid":
+                y = torch.sigmoid(y)
+            scores: npt.NDArray[np.float32] = y.contiguous().cpu().numpy()
+            return scores
+
+    @contextmanager
+    def _settings(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            stack.enter_context(limited_threads(self.threads))
+            stack.enter_context(torch.inference_mode())
+            if self.device.kind == "cuda":
+                # TensorFloat-32 keeps ten bits; float32 means float32 here.
+                stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
+            if self.dtype == torch.bfloat16:
+                stack.enter_context(torch.autocast(self.device.kind, dtype=torch.bfloat16))
+            yield
+
+    def _look_up(self, module: nn.Module, inputs: Any) -> None:
+        """Before each layer: stop if asked, so that stopping never waits for a whole tile."""
+        if self._should_stop is not None and self._should_stop():
+            raise Stopped
+
+
+def _prepared(network: nn.Module, channels: int, divisor: tuple[int, ...]) -> tuple[nn.Module, Cost | None]:
+    """Return the network with its batch norms folded, if that leaves a probe's result as it was, and its cost."""
+    size = [max(2 * step, 8) for step in divisor]
+    size = [-(-length // step) * step for length, step in zip(size, divisor, strict=True)]
+    probe = torch.randn((1, channels, *size), generator=torch.Generator().manual_seed(0))
+    try:
+        cost, before = measure_cost(network, probe.clone())
+    # A foreign module may want larger inputs; then nothing is known of it, and the first tile tells.
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        return network, None
+    folded = deepcopy(network)
+    if isinstance(before, torch.Tensor) and fold_batch_norm(folded):
+        with torch.inference_mode():
+            after = folded(probe.clone())
+        if torch.allclose(before, after, rtol=1e-3, atol=1e-4 * float(before.abs().max())):
+            return folded, cost
+    return network, cost

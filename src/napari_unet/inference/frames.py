@@ -1,0 +1,68 @@
+"""Frames: the normalized image as the network sees it, read as far as needed. Free of torch."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.image.normalize import Normalization, Statistics, apply
+from napari_unet.image.source import Box, ImageSource
+from napari_unet.inference.boxes import as_box, inside
+
+KEPT_VALUES = 16 * 2**20
+
+
+class Frames:
+    """Normalized tiles of one image.
+
+    A plane (for 2D networks) or time point (3D) of at most `KEPT_VALUES` values is read and
+    normalized once and kept until another one is asked for; larger ones are read tile by tile.
+
+    Parameters
+    ----------
+    source : ImageSource
+        With the network's channels.
+    statistics : Statistics
+        Of the whole image.
+    normalization : Normalization
+        The model's.
+    flat : bool
+        The network is 2D.
+    """
+
+    def __init__(self, source: ImageSource, statistics: Statistics, normalization: Normalization, flat: bool) -> None:
+        self.source = source
+        self.statistics = statistics
+        self.normalization = normalization
+        self.flat = flat
+        self._key: tuple[int, int | None] | None = None
+        self._kept = np.zeros((0, 0, 0, 0), np.float32)
+
+    def tile(self, t: int, outer: Box) -> npt.NDArray[np.float32]:
+        """Return a new array (1, C, [Z], Y, X) over a box that may reach beyond the image's far side.
+
+        The border voxels are repeated there.
+        """
+        lengths = self.source.shape[1:]
+        real = as_box([s.start for s in outer], [min(s.stop, n) for s, n in zip(outer, lengths, strict=True)])
+        block = self._block(t, real)
+        beyond = [(0, s.stop - r.stop) for s, r in zip(outer, real, strict=True)]
+        padded = np.pad(block, [(0, 0), *beyond], mode="edge") if any(b for _, b in beyond) else block.copy()
+        return padded[np.newaxis, :, 0] if self.flat else padded[np.newaxis]
+
+    def _block(self, t: int, box: Box) -> npt.NDArray[np.float32]:
+        depth, height, width = self.source.shape[1:]
+        frame = as_box((box[0].start if self.flat else 0, 0, 0), (box[0].stop if self.flat else depth, height, width))
+        values = self.source.n_channels * prod(s.stop - s.start for s in frame)
+        if values > KEPT_VALUES:
+            return self._read(t, box)
+        key = (t, frame[0].start)
+        if key != self._key:
+            self._kept = self._read(t, frame)
+            self._key = key
+        return self._kept[(slice(None), *inside(box, frame))]
+
+    def _read(self, t: int, box: Box) -> npt.NDArray[np.float32]:
+        return apply(self.source.read(t, box), self.statistics, self.normalization)

@@ -1,0 +1,237 @@
+"""Scores to labels: classes or objects, re-runnable without the network. Free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from skimage.segmentation import watershed
+
+from napari_unet.errors import CheckpointError, UserError
+
+if TYPE_CHECKING:
+    from napari_unet.model.header import Output
+
+Labels = npt.NDArray[np.uint32]
+Mask = npt.NDArray[np.bool_]
+
+_LEVELS = (-0.6, -0.3, 0.0, 0.3, 0.6)
+
+
+@dataclass(frozen=True)
+class ObjectSettings:
+    """How scores become labels.
+
+    Parameters
+    ----------
+    threshold : float
+        Score from which a voxel is foreground, 0 to 1. Classes do not use it: the highest score wins.
+    min_size : int
+        Objects of fewer voxels are removed; 0 keeps all.
+    split : float
+        How eagerly touching objects are split, 0 (never) to 1; only for models with instances.
+    fill_holes : bool
+        Fill what an object encloses.
+    connected : bool
+        For one foreground channel: number the connected objects instead of labelling all of them 1.
+
+    Raises
+    ------
+    UserError
+        If a value is out of range.
+    """
+
+    threshold: float = 0.5
+    min_size: int = 20
+    split: float = 0.5
+    fill_holes: bool = True
+    connected: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("threshold", "split"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise UserError(f"The setting {name!r} is {value}; expected 0 to 1.", "Choose a value in that range.")
+        if self.min_size < 0:
+            raise UserError(f"The minimum size is {self.min_size} voxels; expected 0 or more.", "Choose 0 to keep all.")
+
+
+def decode(scores: npt.NDArray[Any], output: Output, settings: ObjectSettings | None = None) -> Labels:
+    """Turn scores into labels.
+
+    Parameters
+    ----------
+    scores : ndarray
+        Shape (C, Y, X) or (C, Z, Y, X), values 0 to 1. A stack is decoded as one volume.
+    output : Output
+        What the channels mean.
+    settings : ObjectSettings, optional
+        Threshold, minimum size, splitting, hole filling.
+
+    Returns
+    -------
+    ndarray of uint32
+        Shape of one channel. Classes: the index of the class with the highest score (the lower one
+        among equals). Binary: 0 and 1. Objects: 1 to n, in the order of their first voxel.
+        Minimum size and hole filling apply to objects only.
+
+    Raises
+    ------
+    UserError
+        If the channels are not those of the output.
+    CheckpointError
+        If the output is ``instances`` without an interior or foreground channel.
+
+    Examples
+    --------
+    >>> from napari_unet.model.header import ClassInfo, Output
+    >>> classes = (ClassInfo("background", "#000000"), ClassInfo("cell", "#e69f00"))
+    >>> output = Output("binary", "sigmoid", ("foreground",), classes)
+    >>> scores = np.array([[[0.9, 0.9, 0.1, 0.8]]])
+    >>> decode(scores, output)
+    array([[1, 1, 0, 1]], dtype=uint32)
+    >>> decode(scores, output, ObjectSettings(connected=True, min_size=0))
+    array([[1, 1, 0, 2]], dtype=uint32)
+    """
+    settings = settings or ObjectSettings()
+    if scores.ndim not in (3, 4) or scores.shape[0] != len(output.channels):
+        raise UserError(
+            f"The scores have shape {scores.shape}; expected ({len(output.channels)}, [Z], Y, X) "
+            f"for the channels {', '.join(output.channels)}.",
+            "Decode the scores with the model that made them.",
+        )
+    if scores.ndim == 4 and scores.shape[1] == 1:
+        return decode(scores[:, 0], output, settings)[np.newaxis]
+    if output.kind == "classes":
+        return np.asarray(scores.argmax(axis=0), np.uint32)
+    if output.kind == "instances":
+        return _instances(scores, output.channels, settings)
+    index = output.channels.index("foreground") if "foreground" in output.channels else len(output.channels) - 1
+    mask: Mask = scores[index] >= settings.threshold
+    if not settings.connected:
+        return mask.astype(np.uint32)
+    labels, count = _components(mask)
+    return _tidied(labels, count, settings)
+
+
+def _instances(scores: npt.NDArray[Any], channels: tuple[str, ...], settings: ObjectSettings) -> Labels:
+    """Decode background, interior and boundary: connected objects, split where their interiors part.
+
+    ::
+
+        interior   ▁▂▅██▅▃▅██▅▂▁
+        boundary   ▂▅▃▁▁▂▇▂▁▁▃▅▂      interior − boundary > level: seeds 1 and 2,
+        seeds      ....11...22..      grown over the foreground by a watershed
+        labels     .111111222222.
+    """
+    body = next((name for name in ("interior", "foreground") if name in channels), None)
+    if body is None:
+        raise CheckpointError(
+            f"Objects need a channel named interior or foreground; the model has {', '.join(channels)}.",
+            "State what the channels mean when the model is opened.",
+        )
+    ridge: npt.NDArray[Any] = -scores[channels.index(body)].astype(np.float32, copy=False)
+    if "boundary" in channels:
+        ridge += scores[channels.index("boundary")]
+    if "background" in channels:
+        mask: Mask = scores[channels.index("background")] <= 1 - settings.threshold
+    else:
+        mask = scores[channels.index(body)] >= settings.threshold
+        if "boundary" in channels and body == "interior":
+            mask = scores[channels.index(body)] + scores[channels.index("boundary")] >= settings.threshold
+    labels, count = _components(mask)
+    if settings.split > 0 and count:
+        seeds = _seeds(-ridge, mask, 2 * settings.split - 1, max(1, settings.min_size // 8))
+        labels, count = _grown(labels, count, seeds, ridge)
+    return _tidied(labels, count, settings)
+
+
+def _components(mask: Mask) -> tuple[npt.NDArray[np.int32], int]:
+    """Return the objects, numbered: their voxels touch by a face, an edge or a corner."""
+    labels, count = ndimage.label(mask, np.ones((3,) * mask.ndim))
+    return labels.astype(np.int32, copy=False), int(count)
+
+
+def _seeds(inner: npt.NDArray[Any], mask: Mask, level: float, speck: int) -> npt.NDArray[np.int32]:
+    """Mark the seeds, each with a number of its own: what is left of each object above rising levels, up to `level`.
+
+    An object that vanishes at a level keeps the seed that it had below, so that raising the level
+    only ever splits further. Pieces of fewer than `speck` voxels are no seeds.
+    """
+    seeds = np.zeros(mask.shape, np.int32)
+    used = 0
+    for cut in (*(step for step in _LEVELS if step < level), level):
+        pieces, found = ndimage.label(mask & (inner > cut))
+        flat = np.flatnonzero(pieces)
+        piece = pieces.ravel()[flat]
+        strong = np.bincount(piece, minlength=found + 1) >= speck
+        flat, piece = flat[strong[piece]], piece[strong[piece]]
+        replaced = np.zeros(used + 1, np.bool_)
+        replaced[seeds.ravel()[flat]] = True
+        seeds[replaced[seeds]] = 0
+        seeds.ravel()[flat] = piece + used
+        used += found
+    return seeds
+
+
+def _grown(
+    labels: npt.NDArray[np.int32], count: int, seeds: npt.NDArray[np.int32], ridge: npt.NDArray[Any]
+) -> tuple[npt.NDArray[np.int32], int]:
+    """Split the objects that hold several seeds; the others need no watershed."""
+    flat = np.flatnonzero(seeds)
+    home = labels.ravel()[flat]
+    seed = seeds.ravel()[flat]
+    low = np.full(count + 1, np.iinfo(np.int32).max, np.int32)
+    high = np.zeros(count + 1, np.int32)
+    np.minimum.at(low, home, seed)
+    np.maximum.at(high, home, seed)
+    several = low < high
+    result = labels.copy()
+    for index, box in enumerate(ndimage.find_objects(np.where(several[labels], labels, 0), count), start=1):
+        if box is None:
+            continue
+        here = labels[box] == index
+        markers = np.where(here, seeds[box], 0)
+        split = watershed(ridge[box], markers, connectivity=np.ones((3,) * labels.ndim), mask=here)
+        result[box][here] = split[here] + count
+    return result, count + int(seeds.max(initial=0))
+
+
+def _tidied(labels: npt.NDArray[np.int32], count: int, settings: ObjectSettings) -> Labels:
+    """Fill holes, drop what is too small, and number from 1 in raster order."""
+    if settings.fill_holes and count:
+        labels = _filled(labels, count)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    keep = sizes >= max(1, settings.min_size)
+    keep[0] = False
+    flat = np.flatnonzero(labels)
+    first = np.full(keep.size, labels.size, np.int64)
+    # Written backwards, so that the first voxel of each object stands.
+    first[labels.ravel()[flat[::-1]]] = flat[::-1]
+    first[~keep] = labels.size
+    order = np.argsort(first, kind="stable")[: int(keep.sum())]
+    renumber = np.zeros(keep.size, np.uint32)
+    renumber[order] = np.arange(1, order.size + 1, dtype=np.uint32)
+    return renumber[labels]
+
+
+def _filled(labels: npt.NDArray[np.int32], count: int) -> npt.NDArray[np.int32]:
+    """Give a hole to the object around it; one that touches two objects or the border stays."""
+    holes, found = ndimage.label(labels == 0)
+    low = np.full(found + 1, count + 1, np.int32)
+    high = np.zeros(found + 1, np.int32)
+    for axis in range(labels.ndim):
+        near: tuple[slice, ...] = (slice(None),) * axis + (slice(None, -1),)
+        far: tuple[slice, ...] = (slice(None),) * axis + (slice(1, None),)
+        for one, other in ((near, far), (far, near)):
+            touch = (holes[one] > 0) & (labels[other] > 0)
+            np.minimum.at(low, holes[one][touch], labels[other][touch])
+            np.maximum.at(high, holes[one][touch], labels[other][touch])
+        for end in (0, -1):
+            high[np.unique(holes[(slice(None),) * axis + (end,)])] = count + 1
+    owner = np.where(low == high, high, 0).astype(np.int32)
+    owner[0] = 0
+    return np.where(holes > 0, owner[holes], labels)

@@ -1,0 +1,305 @@
+"""Predictor: an image and a checkpoint to scores, tile by tile, and to labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.errors import DeviceError, ImageError, OutputError
+from napari_unet.image.axes import from_canonical, label_axes
+from napari_unet.image.normalize import Statistics, measure
+from napari_unet.image.source import ImageSource
+from napari_unet.inference.boxes import inside, volume
+from napari_unet.inference.channels import match_channels, matched_source
+from napari_unet.inference.engine import Engine, ShouldStop
+from napari_unet.inference.frames import Frames
+from napari_unet.inference.objects import ObjectSettings, decode
+from napari_unet.inference.running import Runner, TileScores
+from napari_unet.inference.tiling import TilePlan, View, plan_tiles
+
+if TYPE_CHECKING:
+    from napari_unet.model.checkpoint import Checkpoint
+
+__all__ = ["Predictor", "TileScores", "match_channels", "matched_source"]
+
+Scores = npt.NDArray[np.float32]
+Progress = Callable[[int, int], None]
+
+
+class Predictor:
+    """Runs a checkpoint over images of any size.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The model; its network is copied.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda:N"`` or ``"mps"``.
+    precision : {"auto", "float32", "bfloat16"}
+        ``auto``: bfloat16 where the device computes it natively. In float32, tiled and untiled
+        scores of networks without per-sample normalization agree to 1e-4.
+    tile : int, optional
+        Side of the tiles in voxels, halo excluded; chosen by cost and memory when omitted.
+    threads : int, optional
+        CPU threads; one fewer than there are cores by default.
+
+    Raises
+    ------
+    DeviceError
+        If the device or precision is not available.
+
+    Examples
+    --------
+    >>> from napari_unet import Checkpoint, UNet, UNetConfig
+    >>> network = UNet(UNetConfig(features=(4, 8), out_channels=2))
+    >>> checkpoint = Checkpoint.from_module(network, ndim=2, in_channels=1, out_channels=2)
+    >>> predictor = Predictor(checkpoint, device="cpu", precision="float32")
+    >>> predictor.predict(np.zeros((5, 30, 41), np.uint16), axes="ZYX").shape
+    (2, 5, 30, 41)
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str = "auto",
+        precision: str = "auto",
+        tile: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        if tile is not None and tile < 1:
+            raise DeviceError(f"The tile size is {tile}; expected 1 or more voxels.", "Leave it out to have it chosen.")
+        self.checkpoint = checkpoint
+        self.engine = Engine(checkpoint, device=device, precision=precision, threads=threads)
+        self.tile = tile
+        self._runner = Runner(self.engine)
+        self._channel_note = ""
+
+    @property
+    def sentence(self) -> str:
+        """Device, precision and threads in words."""
+        return self.engine.sentence
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done to the last image that the user should know, as sentences."""
+        return tuple(note for note in (self._channel_note, self._runner.note) if note)
+
+    def measure(self, source: ImageSource) -> Statistics:
+        """Measure what the model's normalization needs, over the whole image."""
+        header = self.checkpoint.header
+        return measure(matched_source(source, header)[0], header.normalization)
+
+    def plan(
+        self,
+        source: ImageSource,
+        *,
+        view: View | None = None,
+        times: Iterable[int] | None = None,
+        planes: Iterable[int] | None = None,
+        only_view: bool = False,
+    ) -> TilePlan:
+        """Plan the tiles of an image; the parameters are those of `stream`.
+
+        Raises
+        ------
+        ImageError
+            If a 3D model is given an image without Z.
+        """
+        header = self.checkpoint.header
+        if header.ndim == 3 and not source.has("Z"):
+            raise ImageError(
+                f"The model {header.name!r} is 3D, but the image {source.name!r} has no Z axis: "
+                f"its axes are {source.axes}.",
+                "Choose a 2D model, or state the axes if one of them is depth.",
+            )
+        quick, most = self.engine.voxel_budget() or (None, None)
+        return plan_tiles(
+            source.shape,
+            self.checkpoint.geometry,
+            tile=self.tile,
+            voxels=quick,
+            most=most,
+            times=times,
+            planes=planes,
+            view=view,
+            only_view=only_view,
+        )
+
+    def stream(
+        self,
+        source: ImageSource,
+        statistics: Statistics | None = None,
+        *,
+        view: View | None = None,
+        times: Iterable[int] | None = None,
+        planes: Iterable[int] | None = None,
+        should_stop: ShouldStop | None = None,
+        only_view: bool = False,
+    ) -> Iterator[TileScores]:
+        """Compute the scores tile by tile; nothing but the current tiles is kept.
+
+        Parameters
+        ----------
+        source : ImageSource
+            The image.
+        statistics : Statistics, optional
+            Of the whole image, from `measure`. Measured now if omitted, or if it counts
+            other channels than the network takes.
+        view : tuple, optional
+            (t, (z, y, x) slices) that the user sees; its tiles come first.
+        times, planes : iterable of int, optional
+            Which time points, and for 2D models which planes.
+        should_stop : callable, optional
+            Asked before each tile and each layer. Once it returns True, the stream ends; what it
+            yielded before stands.
+        only_view : bool
+            Only the tiles that touch the view.
+
+        Yields
+        ------
+        TileScores
+
+        Raises
+        ------
+        ImageError
+            If the image does not fit the model or cannot be read.
+        CheckpointError
+            If the network fails or returns NaN or another shape; the tile is named.
+        DeviceError
+            If memory runs out for the smallest tile.
+        """
+        header = self.checkpoint.header
+        matched, note = matched_source(source, header)
+        plan = self.plan(source, view=view, times=times, planes=planes, only_view=only_view)
+        if statistics is None or len(statistics.offset) != header.in_channels:
+            statistics = measure(matched, header.normalization)
+        self._channel_note = note
+        frames = Frames(matched, statistics, header.normalization, header.ndim == 2)
+        return self._runner.tiles(plan, frames, should_stop)
+
+    def predict(
+        self,
+        image: Any,
+        axes: str | None = None,
+        *,
+        statistics: Statistics | None = None,
+        progress: Progress | None = None,
+    ) -> Scores:
+        """Compute the scores of a whole image, in memory.
+
+        Parameters
+        ----------
+        image : array-like or ImageSource
+            Any integer or float type; numpy, dask or zarr.
+        axes : str, optional
+            One letter of T, C, Z, Y, X per dimension; asked for when unclear.
+        statistics : Statistics, optional
+            See `stream`.
+        progress : callable, optional
+            Called with (done, total) tiles.
+
+        Returns
+        -------
+        ndarray of float32
+            Shape ([T], C, [Z], Y, X), values 0 to 1.
+        """
+        source = _source(image, axes)
+        n_times, *size = source.shape
+        result = np.zeros((n_times, self.checkpoint.header.out_channels, *size), np.float32)
+        for one in self.stream(source, statistics):
+            result[(one.tile.t, slice(None), *one.tile.inner)] = one.scores
+            if progress is not None:
+                progress(one.done, one.total)
+        if not source.has("Z"):
+            result = result[:, :, 0]
+        return result if source.has("T") else result[0]
+
+    def segment(
+        self,
+        image: Any,
+        axes: str | None = None,
+        scale: tuple[float, ...] | None = None,
+        units: str = "µm",
+        settings: ObjectSettings | None = None,
+        *,
+        statistics: Statistics | None = None,
+        progress: Progress | None = None,
+    ) -> npt.NDArray[np.uint32]:
+        """Segment an image; only the scores of one plane (2D models) or time point (3D) are held.
+
+        Parameters
+        ----------
+        image, axes, statistics, progress
+            See `predict`.
+        scale : tuple of float, optional
+            Voxel size in `units`, per Z, Y, X of the image.
+        units : str
+            Unit of `scale`.
+        settings : ObjectSettings, optional
+            How scores become labels.
+
+        Returns
+        -------
+        ndarray of uint32
+            In the image's axes without C. Object ids are unique over all planes and time points.
+
+        Examples
+        --------
+        >>> from napari_unet import Checkpoint, UNet, UNetConfig
+        >>> network = UNet(UNetConfig(features=(4, 8), out_channels=2))
+        >>> checkpoint = Checkpoint.from_module(network, ndim=2, in_channels=1, out_channels=2)
+        >>> Predictor(checkpoint, device="cpu").segment(np.zeros((3, 20, 20)), axes="TYX").shape
+        (3, 20, 20)
+        """
+        source = _source(image, axes, scale, units)
+        settings = settings or ObjectSettings()
+        output = self.checkpoint.header.output
+        labels = np.zeros(source.shape, np.uint32)
+        numbered = output.instances or (output.kind == "binary" and settings.connected)
+        used = 0
+        for t, z, scores in self._frames(source, statistics, progress):
+            found = decode(scores, output, settings)
+            if numbered:
+                last = int(found.max(initial=0))
+                if used + last > np.iinfo(np.uint32).max:
+                    raise OutputError(
+                        f"There are more than {np.iinfo(np.uint32).max} objects.", "Raise the minimum size."
+                    )
+                found[found > 0] += np.uint32(used)
+                used += last
+            labels[t, slice(None) if z is None else slice(z, z + 1)] = found
+        return np.ascontiguousarray(from_canonical(labels, label_axes(source.axes)))
+
+    def _frames(
+        self, source: ImageSource, statistics: Statistics | None, progress: Progress | None
+    ) -> Iterator[tuple[int, int | None, Scores]]:
+        """Collect the tiles of one frame after the other, as (t, z, scores (C, Z, Y, X))."""
+        size = source.shape[1:]
+        missing: dict[tuple[int, int | None], int] = {}
+        buffers: dict[tuple[int, int | None], Scores] = {}
+        for one in self.stream(source, statistics):
+            key = (one.tile.t, one.tile.z)
+            frame = (
+                slice(0, size[0]) if one.tile.z is None else one.tile.inner[0],
+                slice(0, size[1]),
+                slice(0, size[2]),
+            )
+            if key not in buffers:
+                lengths = [s.stop - s.start for s in frame]
+                buffers[key] = np.zeros((len(one.scores), *lengths), np.float32)
+                missing[key] = int(np.prod(lengths))
+            buffers[key][(slice(None), *inside(one.tile.inner, frame))] = one.scores
+            missing[key] -= volume(one.tile.inner)
+            if progress is not None:
+                progress(one.done, one.total)
+            if not missing[key]:
+                yield (*key, buffers.pop(key))
+
+
+def _source(image: Any, axes: str | None, scale: tuple[float, ...] | None = None, units: str = "µm") -> ImageSource:
+    if isinstance(image, ImageSource):
+        return image
+    return ImageSource.from_array(image, axes=axes, scale=scale, units=units)

@@ -1,0 +1,98 @@
+"""Running a plan: tile after tile through the engine, in smaller pieces when memory runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.errors import DeviceError
+from napari_unet.inference.blending import blender
+from napari_unet.inference.boxes import volume
+from napari_unet.inference.engine import Engine, ShouldStop, Stopped, TileTooLarge
+from napari_unet.inference.frames import Frames
+from napari_unet.inference.tiling import Tile, TilePlan
+
+Scores = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TileScores:
+    """The scores of one finished tile.
+
+    Parameters
+    ----------
+    tile : Tile
+        Where: ``scores`` covers ``tile.inner`` at time ``tile.t``.
+    scores : ndarray of float32
+        Shape (C, z, y, x), values 0 to 1.
+    done, total : int
+        How many tiles are finished, this one included, of how many.
+    """
+
+    tile: Tile
+    scores: Scores
+    done: int
+    total: int
+
+
+class Runner:
+    """Runs plans on one engine and remembers which tiles were too large for it.
+
+    Parameters
+    ----------
+    engine : Engine
+        What computes.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.too_large: int | None = None  # voxels of a tile that did not fit into memory
+
+    @property
+    def note(self) -> str:
+        """What was done about memory, as a sentence; empty if nothing."""
+        if self.too_large is None:
+            return ""
+        return f"Memory ran out on {self.engine.device.name}: the tiles were made smaller."
+
+    def tiles(self, plan: TilePlan, frames: Frames, should_stop: ShouldStop | None) -> Iterator[TileScores]:
+        """Yield the scores of the plan's tiles; those of a stopped run are the ones that were finished."""
+        blend = blender(plan)
+        done, total = 0, len(plan.tiles)
+        for tile in plan.tiles:
+            if should_stop is not None and should_stop():
+                break
+            try:
+                part = Tile(tile.index, tile.t, tile.z, blend.part(tile), tile.outer)
+                scores = self._scores(plan, part, frames, should_stop)
+            except Stopped:
+                break
+            for finished, final in blend.add(tile, scores):
+                done += 1
+                yield TileScores(finished, final, done, total)
+        for finished, final in blend.flush():
+            done += 1
+            yield TileScores(finished, final, done, total)
+
+    def _scores(self, plan: TilePlan, tile: Tile, frames: Frames, should_stop: ShouldStop | None) -> Scores:
+        """Return the scores (C, z, y, x) of the tile's inner box; in halves when memory does not suffice."""
+        size = volume(tile.outer)
+        if self.too_large is None or size < self.too_large:
+            try:
+                scores = self.engine.run(frames.tile(tile.t, tile.outer), should_stop, tile.where)[0]
+                if plan.flat:
+                    scores = scores[:, np.newaxis]
+                return np.ascontiguousarray(scores[(slice(None), *tile.local)])
+            except TileTooLarge:
+                self.too_large = size
+        halves = plan.halves(tile)
+        if halves is None or min(volume(half.outer) for half in halves[1:]) >= size:
+            raise DeviceError(
+                f"Memory ran out on {self.engine.device.name} even for the smallest tile ({tile.where}).",
+                "Close other programs, or choose a smaller model or another device.",
+            )
+        axis, *parts = halves
+        return np.concatenate([self._scores(plan, half, frames, should_stop) for half in parts], axis=1 + axis)
