@@ -1,0 +1,269 @@
+"""TIFF as microscopes write it: plain, ImageJ and OME, with axes and voxel size."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import isfinite, prod
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from napari_unet.errors import AxesError, ImageError
+from napari_unet.image.axes import candidate_axes
+from napari_unet.image.units import micrometres
+from napari_unet.io.budget import EAGER_BYTES, check_budget, in_words, memory_budget
+from napari_unet.io.opened import OpenedImage
+
+PROVENANCE_KEY = "napari_unet"
+# Nothing compresses better than a constant image; this is more than any method reaches on one.
+_DENSEST = 20000
+# 72 to 600 dots per inch are settings for printing and say nothing about the specimen.
+_PRINTED_UM = 40.0
+_CUT_SIGNS = ("invalid page offset", "is missing", "raised TiffFileError")
+
+
+class LazyTiff:
+    """A TIFF's first image, read piece by piece; holds no open file when it is pickled.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    shape : tuple of int
+    dtype : dtype
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.path = path
+        self.shape = shape
+        self.dtype = dtype
+        self.ndim = len(shape)
+        self._stamp = _stamp(path)
+        self._array: Any = None
+
+    def __getitem__(self, key: Any) -> npt.NDArray[Any]:
+        """Read a region."""
+        if _stamp(self.path) != self._stamp:
+            raise ImageError(f"The file {self.path.name!r} changed while it was in use.", "Open it again.")
+        if self._array is None:
+            import zarr
+
+            self._array = zarr.open_array(tifffile.TiffFile(self.path).series[0].aszarr(level=0), mode="r")
+        return np.asarray(self._array[key])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_array": None}
+
+
+def open_tiff(path: Path, lazy: bool = False) -> OpenedImage:
+    """Open a TIFF: metadata first, then the values if they are small, else lazily.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    lazy : bool
+        Leave the values on the disk in any case.
+
+    Returns
+    -------
+    OpenedImage
+
+    Raises
+    ------
+    ImageError
+        If it is damaged, cut short, asks for more memory than there is, or holds several images.
+    """
+    with _readable(path), tifffile.TiffFile(path) as file:
+        if not file.series:
+            raise ImageError(f"The file {path.name!r} holds no image.", "Choose another file.")
+        series = file.series[0]
+        shape, dtype = tuple(int(n) for n in series.shape), np.dtype(series.dtype)
+        _check_whole(file, series, shape, dtype, path)
+        letters = _letters(series.axes, shape)
+        scale, provenance = _metadata(file)
+        if not lazy and prod(shape) * dtype.itemsize <= min(EAGER_BYTES, memory_budget()):
+            data: Any = series.asarray()
+            if data.shape != shape:
+                raise ImageError(
+                    f"The file {path.name!r} declares shape {shape} but holds {data.shape}.", "It is damaged."
+                )
+        else:
+            data = LazyTiff(path, shape, dtype)
+    colour = series.keyframe.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
+    samples = shape[series.axes.index("S")] if "S" in series.axes else 1
+    if isinstance(data, np.ndarray):
+        letters, data = _remembered(provenance, letters, data)
+    return OpenedImage(data, letters, path, scale, rgb=colour and samples in (3, 4), provenance=provenance)
+
+
+def _remembered(
+    provenance: dict[str, Any], letters: tuple[str, ...], data: npt.NDArray[Any]
+) -> tuple[tuple[str, ...], npt.NDArray[Any]]:
+    """Give back the axes of length 1, which the formats forget and our own files write down."""
+    axes, shape = provenance.get("axes"), provenance.get("shape")
+    fits = (
+        isinstance(axes, str)
+        and isinstance(shape, list)
+        and len(axes) == len(shape)
+        and {"Y", "X"} <= set(axes) <= set("TCZYX")
+        and [n for n in shape if n != 1] == [n for n in data.shape if n != 1]
+    )
+    return (tuple(axes), data.reshape(shape)) if fits else (letters, data)  # type: ignore[arg-type]
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged file provokes into one sentence."""
+    complaints = _Complaints()
+    logger = logging.getLogger("tifffile")
+    propagated = logger.propagate
+    logger.addHandler(complaints)
+    logger.propagate = False
+    try:
+        yield
+    except ImageError:
+        raise
+    # A damaged file makes the decoders raise zlib, struct, index, memory and other errors.
+    except Exception as error:
+        raise ImageError(
+            f"The TIFF file {path.name!r} cannot be read: {error}.",
+            "Install the package imagecodecs, or save the file without that compression."
+            if "imagecodecs" in str(error)
+            else "It is damaged or cut short; copy or save it again.",
+        ) from error
+    finally:
+        logger.removeHandler(complaints)
+        logger.propagate = propagated
+    for complaint in complaints.texts:
+        if any(sign in complaint for sign in _CUT_SIGNS):
+            raise ImageError(
+                f"The TIFF file {path.name!r} is cut short: {complaint}.", "Copy it again from where it came from."
+            )
+    if complaints.texts:
+        logging.getLogger(__name__).warning("%s: %s", path.name, complaints.texts[0])
+
+
+class _Complaints(logging.Handler):
+    """Collects what tifffile only logs, such as pages that lie beyond the end of the file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(re.sub(r"^<tifffile[^>]*> ", "", record.getMessage()))
+
+
+def _check_whole(
+    file: tifffile.TiffFile, series: tifffile.TiffPageSeries, shape: tuple[int, ...], dtype: np.dtype[Any], path: Path
+) -> None:
+    """Compare what is declared with the file's size and the machine's memory, before allocating."""
+    declared, there = prod(shape) * dtype.itemsize, path.stat().st_size
+    densest = 1 if series.keyframe.compression == tifffile.COMPRESSION.NONE else _DENSEST
+    if declared > there * densest and not _several_files(series):
+        raise ImageError(
+            f"The file {path.name!r} declares an image of {in_words(declared)}, shape {shape}, but has only "
+            f"{in_words(there)}.",
+            "It is damaged or cut short; copy or save it again.",
+        )
+    if 0 in shape:
+        raise ImageError(f"The image in {path.name!r} is empty: shape {shape}.", "Choose an image with pixels.")
+    check_budget(prod(series.keyframe.chunks) * dtype.itemsize, path.name, "one piece")
+    twins = [other for other in file.series[1:] if other.shape == series.shape and other.kind == series.kind]
+    if twins:
+        raise ImageError(
+            f"The file {path.name!r} holds {len(twins) + 1} separate images of shape {shape}; expected one.",
+            "Save each as a file of its own.",
+        )
+    if any(page is None for page in series.pages[:]):
+        raise ImageError(f"Pages are missing from the file {path.name!r}.", "Copy it again from where it came from.")
+
+
+def _several_files(series: tifffile.TiffPageSeries) -> bool:
+    return len({page.parent for page in series.pages[:] if page is not None}) > 1
+
+
+def _letters(axes: str, shape: tuple[int, ...]) -> tuple[str, ...]:
+    """Translate tifffile's axis codes; Q, I and others say nothing."""
+    if "S" in axes and "C" in axes:
+        raise AxesError(
+            f"The image has channels and colours: axes {axes}, shape {shape}.",
+            "Split the colours into channels.",
+            candidate_axes(shape),
+        )
+    return tuple(letter if letter in "TCZYX" else "C" if letter == "S" else "" for letter in axes)
+
+
+def _metadata(file: tifffile.TiffFile, alone: bool) -> tuple[tuple[float | None, float, float] | None, dict[str, Any]]:
+    """Return voxel size (z, y, x) in µm, and our provenance."""
+    if file.is_ome and file.ome_metadata:
+        return _from_ome(file.ome_metadata)
+    meta: dict[str, Any] = dict(file.imagej_metadata or (file.shaped_metadata or ({},))[0] or {})
+    tags = file.pages.first.tags
+    unit = str(meta.get("unit", "")).strip()
+    factors = [micrometres(meta.get(key) or unit) for key in ("zunit", "yunit", "xunit")]
+    if not unit:
+        resolution_unit = tags["ResolutionUnit"].value if "ResolutionUnit" in tags else 1
+        factors = [{2: 25400.0, 3: 10000.0}.get(int(resolution_unit))] * 3
+    y, x = _pixel(tags, "YResolution", factors[1]), _pixel(tags, "XResolution", factors[2])
+    if y is None or x is None or (not unit and max(y, x) > _PRINTED_UM):
+        return None, _own(meta.get("Info"))
+    depth = meta.get("spacing", 1.0 if file.is_imagej and unit else None)
+    z = _positive(depth, factors[0])
+    return (z, y, x), _own(meta.get("Info"))
+
+
+def _pixel(tags: tifffile.TiffTags, name: str, factor: float | None) -> float | None:
+    """Return a pixel size in µm from a resolution in pixels per unit."""
+    if name not in tags:
+        return None
+    numerator, denominator = tags[name].value
+    return _positive(denominator / numerator, factor) if numerator else None
+
+
+def _positive(value: Any, factor: float | None) -> float | None:
+    try:
+        number = abs(float(value))
+    except (TypeError, ValueError):
+        return None
+    return number * factor if factor is not None and isfinite(number) and number > 0 else None
+
+
+def _from_ome(xml: str) -> tuple[tuple[float | None, float, float] | None, dict[str, Any]]:
+    """Read PhysicalSize and our annotation from OME-XML."""
+    root = ET.fromstring(xml)
+    pixels = next((node for node in root.iter() if node.tag.rpartition("}")[2] == "Pixels"), None)
+    sizes: list[float | None] = [None, None, None]
+    if pixels is not None:
+        sizes = [
+            _positive(pixels.get(f"PhysicalSize{a}"), micrometres(pixels.get(f"PhysicalSize{a}Unit", "µm")))
+            for a in "ZYX"
+        ]
+    keyed = (node.text for node in root.iter() if node.tag.endswith("}M") and node.get("K") == PROVENANCE_KEY)
+    z, y, x = sizes
+    return None if y is None or x is None else (z, y, x), _own(next(keyed, None), wrapped=False)
+
+
+def _own(text: Any, wrapped: bool = True) -> dict[str, Any]:
+    """Return our provenance from JSON, or nothing: other programs keep other things there."""
+    try:
+        found = json.loads(text)
+        found = found[PROVENANCE_KEY] if wrapped else found
+    except (TypeError, ValueError, KeyError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
