@@ -204,7 +204,9 @@ def _letters(axes: str, shape: tuple[int, ...]) -> tuple[str, ...]:
     return tuple(letter if letter in "TCZYX" else "C" if letter == "S" else "" for letter in axes)
 
 
-def _metadata(file: tifffile.TiffFile, alone: bool) -> tuple[tuple[float | None, float, float] | None, dict[str, Any]]:
+def _metadata(
+    file: tifffile.TiffFile,
+) -> tuple[tuple[float | None, float, float] | None, dict[str, Any]]:
     """Return voxel size (z, y, x) in µm, and our provenance."""
     if file.is_ome and file.ome_metadata:
         return _from_ome(file.ome_metadata)
