@@ -1,0 +1,100 @@
+"""What training needs of its crops: the right channels, classes that can be learned, a patch that fits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.errors import TrainingError
+from napari_unet.learning.samples import PATCH, TrainingRegion
+from napari_unet.learning.targets import targets
+
+if TYPE_CHECKING:
+    from napari_unet.model.checkpoint import Checkpoint
+
+Scorable = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.bool_]]
+
+
+def mean(values: Sequence[float]) -> float | None:
+    """Return the mean, or None of nothing."""
+    return float(np.mean(values)) if values else None
+
+
+def spread(items: list[Any], count: int) -> list[Any]:
+    """Return at most `count` items, evenly spread."""
+    if len(items) <= count:
+        return items
+    return [items[i * len(items) // count] for i in range(count)]
+
+
+def scorable(region: TrainingRegion, checkpoint: Checkpoint) -> Scorable:
+    """Return image, target and the mask of the voxels that are scored, of the network's dimensions."""
+    labels, known, image = region.labels, region.known, region.image
+    weight = np.ones(known.shape, np.float32) if region.weight is None else region.weight
+    if checkpoint.header.ndim == 2:
+        labels, known, weight, image = labels[0], known[0], weight[0], image[:, 0]
+    target, certain = targets(labels, known, checkpoint.header.output)
+    return image, target, certain & (weight > 0)
+
+
+def matched(region: TrainingRegion, checkpoint: Checkpoint) -> TrainingRegion:
+    """Return a crop with the network's channels."""
+    header = checkpoint.header
+    have = region.image.shape[0]
+    if have == header.in_channels:
+        return region
+    if have == 1 and header.repeat_gray:
+        shape = (header.in_channels, *region.image.shape[1:])
+        return replace(region, image=np.broadcast_to(region.image, shape))
+    raise TrainingError(
+        f"The crop of {region.image_id!r} has {have} channels, but the model takes {header.in_channels}.",
+        f"Choose which {header.in_channels} channels feed the model.",
+    )
+
+
+def check_classes(regions: Sequence[TrainingRegion], checkpoint: Checkpoint) -> None:
+    """Refuse labels that the model has no class for, and truths of a single class."""
+    output = checkpoint.header.output
+    found: set[int] = set()
+    for region in regions:
+        values = region.labels[region.known]
+        found |= set(np.unique(values if output.kind == "classes" else np.minimum(values, 1)).tolist())
+    names = [info.name for info in output.classes]
+    wrong = [value for value in found if output.kind == "classes" and value >= len(names)]
+    if wrong:
+        raise TrainingError(
+            f"The label {max(wrong)} is known, but the model has the classes 0 to {len(names) - 1} "
+            f"({', '.join(names)}).",
+            "Add a class, or paint with the classes of the model.",
+        )
+    if len(found) == 1:
+        only = found.pop()
+        have = names[only] if only < len(names) else "foreground" if only else "background"
+        others = [name for value, name in enumerate(names) if value != only] or ["background"]
+        raise TrainingError(
+            f"Only {have!r} is known so far; a model learns from at least two classes.",
+            f"Paint or accept some {' or '.join(repr(name) for name in others[:3])} too.",
+        )
+
+
+def patch_size(
+    wanted: tuple[int, int, int] | None, regions: Sequence[TrainingRegion], checkpoint: Checkpoint
+) -> tuple[int, int, int]:
+    """Return the patch, a multiple of the network's divisor and not larger than the largest crop needs."""
+    ndim = checkpoint.header.ndim
+    steps = (1,) * (3 - ndim) + tuple(checkpoint.geometry.divisor)
+    largest = np.max([region.labels.shape for region in regions], axis=0)
+    size = []
+    for axis, step in enumerate(steps):
+        n = PATCH[ndim][axis] if wanted is None else wanted[axis]
+        n = min(n, int(largest[axis])) if wanted is None else n
+        size.append(-(-n // step) * step)
+    if ndim == 2:
+        size[0] = 1
+    if wanted is None:
+        size[1] = size[2] = max(size[1:])  # square, so that patches can be turned
+    return size[0], size[1], size[2]

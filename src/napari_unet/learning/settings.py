@@ -1,0 +1,113 @@
+"""Settings and reports of training; torch-free, so that the panel can use them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from napari_unet.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a round of training runs.
+
+    Parameters
+    ----------
+    seconds : float or None
+        Time budget, validation included.
+    steps : int or None
+        Number of optimization steps; given, it is the budget and `seconds` is None. On the CPU the same steps, seed and threads give the same weights.
+    seed : int
+        Of patches, augmentation and dropout.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda:N"`` or ``"mps"``.
+    rate, encoder_rate : float
+        Learning rate of the decoder and the head, and of the encoder.
+    new_rate : float
+        Learning rate of a network without a parent.
+    patch : tuple of int or None
+        (z, y, x) of a patch in voxels; by default 128×128 (3D: 16×96×96), at most the largest crop.
+    batch : int
+        Patches a step.
+    anchor : float
+        Weight of the divergence from the parent on unknown voxels, against forgetting; 0 switches it off.
+    weight_decay, clip : float
+        Of AdamW, and the largest norm of a gradient.
+    average : float
+        Largest decay of the running average of the weights, which is what is scored and kept.
+    threads : int or None
+        CPU threads; one fewer than there are cores by default.
+    augment : bool
+        Flip, turn, scale and change intensities.
+    from_nothing : bool or None
+        The network has no parent: batch norm takes statistics, and nothing anchors it. By default told by the
+        batch norm statistics.
+
+    Raises
+    ------
+    TrainingError
+        If there is no budget, or a number is out of range.
+    """
+
+    seconds: float | None = 60.0
+    steps: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    rate: float = 5e-4
+    encoder_rate: float = 1e-4
+    new_rate: float = 3e-3
+    patch: tuple[int, int, int] | None = None
+    batch: int = 4
+    anchor: float = 0.0
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    average: float = 0.98
+    threads: int | None = None
+    augment: bool = True
+    from_nothing: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps is not None:
+            object.__setattr__(self, "seconds", None)
+        budget = self.steps if self.seconds is None else self.seconds
+        if budget is None or budget <= 0:
+            raise TrainingError(
+                f"The training budget is {budget}; expected more than 0 seconds or steps.", "Choose a longer budget."
+            )
+        if self.batch < 1:
+            raise TrainingError(f"The batch is {self.batch} patches; expected at least 1.")
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """Where a round of training stands.
+
+    Parameters
+    ----------
+    step : int
+        Steps done.
+    seconds, seconds_left : float
+        Since the start, and until the budget is spent.
+    loss : float
+        Mean of the last steps; NaN before the first.
+    score, parent_score : float or None
+        Latest and the parent's mean agreement with the corrections held back; None while there is none.
+    best_score : float or None
+        Best so far of the candidate.
+    progress : float
+        0 to 1.
+    """
+
+    step: int
+    seconds: float
+    seconds_left: float
+    loss: float
+    score: float | None
+    parent_score: float | None
+    best_score: float | None
+    progress: float
+
+    @property
+    def amount(self) -> tuple[int, int]:
+        """Done and total, in thousandths of the budget."""
+        return min(1000, round(1000 * self.progress)), 1000

@@ -1,0 +1,349 @@
+"""One round of training: a copy of the network, a budget, the best kept. Torch is imported when a trainer is made."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.errors import DeviceError, TrainingError
+from napari_unet.learning.evaluation import Decision, class_dice, decide
+from napari_unet.learning.preparation import check_classes, matched, mean, patch_size, scorable, spread
+from napari_unet.learning.sampler import Sampler
+from napari_unet.learning.samples import TrainingRegion
+from napari_unet.learning.settings import TrainReport, TrainSettings
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_unet.model.checkpoint import Checkpoint
+
+__all__ = ["TrainReport", "TrainResult", "TrainSettings", "Trainer"]
+
+REPORT_EVERY = 0.1
+SCORE_EVERY = 6.0
+SCORED_BLOCKS = 32
+WARM_UP_STEPS = 5
+LAST_RATE = 0.05
+SMALLEST_PATCH = 32
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a round of training gave.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The best candidate; its header still is the parent's.
+    parent_scores, scores : tuple of float
+        Agreement with the corrections held back, per block and in the same order; empty if nothing was held
+        back, or training was stopped before the first score.
+    stopped_because : {"budget", "cancelled"}
+        Why it ended.
+    steps : int
+        Steps done.
+    seconds : float
+        Time taken.
+    """
+
+    checkpoint: Checkpoint
+    parent_scores: tuple[float, ...]
+    scores: tuple[float, ...]
+    stopped_because: str
+    steps: int
+    seconds: float
+
+    @property
+    def parent_score(self) -> float | None:
+        """Mean over the blocks, or None."""
+        return mean(self.parent_scores)
+
+    @property
+    def score(self) -> float | None:
+        """Mean over the blocks, or None."""
+        return mean(self.scores)
+
+    @property
+    def n_blocks(self) -> int:
+        """Blocks that both were scored on."""
+        return len(self.scores)
+
+    @property
+    def decision(self) -> Decision:
+        """Adopt the candidate, keep the parent, or leave it to the user."""
+        return decide(self.scores, self.parent_scores)
+
+
+class Trainer:
+    """Trains a copy of a network on what is known.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        Where training starts.
+    regions, validation : sequence of TrainingRegion
+        Crops to learn from and crops held back, as `napari_unet.learning.samples.hold_back` splits them.
+    settings : TrainSettings
+        Budget and everything else.
+
+    Raises
+    ------
+    TrainingError
+        If nothing is known, only one class is known, or the crops do not fit the model.
+    DeviceError
+        If the device is not available.
+
+    Examples
+    --------
+    >>> trainer = Trainer(checkpoint, split.training, split.validation)  # doctest: +SKIP
+    >>> for report in trainer.run():  # doctest: +SKIP
+    ...     print(report.step, report.seconds_left, report.loss)
+    >>> trainer.result.decision.sentence  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        regions: Sequence[TrainingRegion],
+        validation: Sequence[TrainingRegion] = (),
+        settings: TrainSettings | None = None,
+    ) -> None:
+        from napari_unet.learning.learner import Learner
+
+        self.settings = settings or TrainSettings()
+        header = checkpoint.header
+        everything = [matched(region, checkpoint) for region in (*regions, *validation)]
+        check_classes(everything, checkpoint)
+        self._regions = [region for region in everything[: len(regions)] if region.known.any()]
+        if not self._regions:
+            raise TrainingError(
+                "Nothing is known yet, so there is nothing to learn from.",
+                "Paint what is wrong, or accept what is right.",
+            )
+        self._blocks = spread([scorable(r, checkpoint) for r in everything[len(regions) :]], SCORED_BLOCKS)
+        self._sampler = Sampler(self._regions, header.output, header.ndim, self.settings.augment)
+        self._learner = Learner(checkpoint, self.settings)
+        self._patch = patch_size(self.settings.patch, self._regions, checkpoint)
+        self._batch = self.settings.batch
+        self._start = self._learner.weights()
+        self._best: dict[str, torch.Tensor] | None = None
+        self._scores: tuple[float, ...] = ()
+        self._latest: float | None = None
+        self._parent_scores: tuple[float, ...] = ()
+        self._losses: list[float] = []
+        self._elapsed = 0.0
+        self._restarted = False
+        self._result: TrainResult | None = None
+
+    @property
+    def result(self) -> TrainResult:
+        """What training gave.
+
+        Raises
+        ------
+        TrainingError
+            If `run` has not ended.
+        """
+        if self._result is None:
+            raise TrainingError("Training has not ended.", "Run the trainer to its end first.")
+        return self._result
+
+    def run(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[TrainReport]:
+        """Train until the budget is spent.
+
+        Parameters
+        ----------
+        should_stop : callable
+            Asked before every step; when it returns True, the best so far is kept.
+
+        Yields
+        ------
+        TrainReport
+            At most ten a second, and one at the end.
+
+        Raises
+        ------
+        TrainingError
+            If the loss is no number twice.
+        DeviceError
+            If not even one small patch fits into memory.
+        """
+        begin = time.perf_counter() - self._elapsed
+        reported = -math.inf
+        self._parent_scores = self._parent_scores or self._score(should_stop)
+        scored = self._elapsed = time.perf_counter() - begin
+        cost = self._elapsed if self._blocks else 0.0
+        reason = "budget"
+        while self._progress(cost) < 1:
+            if should_stop():
+                reason = "cancelled"
+                break
+            if self._elapsed - reported >= REPORT_EVERY:
+                reported = self._elapsed
+                yield self._report()
+            self._step()
+            self._elapsed = time.perf_counter() - begin
+            if self._blocks and self._score_is_due(self._elapsed - scored, cost):
+                self._keep_if_best(self._score(should_stop))
+                cost, scored = time.perf_counter() - begin - self._elapsed, time.perf_counter() - begin
+                self._elapsed = scored
+        if reason == "budget" and self._blocks:
+            self._keep_if_best(self._score(should_stop))
+        self._elapsed = time.perf_counter() - begin
+        self._result = TrainResult(
+            checkpoint=self._learner.candidate(self._best),
+            parent_scores=self._parent_scores,
+            scores=self._scores,
+            stopped_because=reason,
+            steps=self._learner.step_count,
+            seconds=self._elapsed,
+        )
+        yield self._report()
+
+    def save_state(self, path: str | Path) -> Path:
+        """Write everything that a later run needs to go on, as one safetensors file with a JSON header."""
+        from napari_unet.learning.resume import write_state
+
+        values = {
+            "steps": self._learner.step_count,
+            "slow_down": self._learner.slow_down,
+            "elapsed": self._elapsed,
+            "batch": self._batch,
+            "patch": list(self._patch),
+            "restarted": self._restarted,
+            "scores": list(self._scores),
+            "parent_scores": list(self._parent_scores),
+            "losses": self._losses[-20:],
+        }
+        tensors = self._learner.state() | {f"best.{name}": value for name, value in (self._best or {}).items()}
+        return write_state(path, tensors, values)
+
+    def load_state(self, path: str | Path) -> None:
+        """Go on where `save_state` was called; checkpoint, crops and settings must be the same.
+
+        Raises
+        ------
+        TrainingError
+            If the file is damaged or belongs to another network.
+        """
+        from napari_unet.learning.resume import read_state
+
+        tensors, values = read_state(path)
+        try:
+            self._learner.load_state(tensors, int(values["steps"]), float(values["slow_down"]))
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise TrainingError(
+                f"The training state {str(path)!r} does not belong to this model.", "Start the round again."
+            ) from error
+        best = {name.removeprefix("best."): value for name, value in tensors.items() if name.startswith("best.")}
+        self._best = best or None
+        self._elapsed, self._batch = float(values["elapsed"]), int(values["batch"])
+        self._patch = (values["patch"][0], values["patch"][1], values["patch"][2])
+        self._restarted = bool(values["restarted"])
+        self._scores, self._parent_scores = tuple(values["scores"]), tuple(values["parent_scores"])
+        self._latest = mean(self._scores)
+        self._losses = list(values["losses"])
+
+    # ---- inside --------------------------------------------------------------------------------
+
+    def _progress(self, reserve: float = 0.0) -> float:
+        """How much of the budget is spent, 0 to 1; `reserve` seconds are kept for the last score."""
+        if self.settings.steps is not None:
+            return self._learner.step_count / self.settings.steps
+        return self._elapsed / max((self.settings.seconds or 0.0) - reserve, 1e-3)
+
+    def _score_is_due(self, since: float, cost: float) -> bool:
+        steps = self.settings.steps
+        if steps is not None:  # by steps, so that it is repeatable
+            return self._learner.step_count % max(10, steps // 6) == 0 and self._learner.step_count < steps
+        return since >= max(SCORE_EVERY, 5 * cost)
+
+    def _step(self) -> None:
+        """Take one step; recover once from a loss that is no number, and from memory running out."""
+        progress, done = min(self._progress(), 1.0), self._learner.step_count
+        rate = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * progress))
+        rate *= min(1.0, (done + 1) / WARM_UP_STEPS)
+        batch = self._sampler.draw(self._batch, self._patch, np.random.default_rng((self.settings.seed, done)))
+        failed = False
+        try:
+            loss = self._learner.step(batch, rate, freeze=progress >= 0.5)
+        except Exception as error:
+            from napari_unet.inference.devices import is_out_of_memory
+
+            if not is_out_of_memory(error):
+                raise
+            failed = True
+        # Outside the handler, whose traceback would keep the tensors alive.
+        if failed:
+            self._shrink()
+        elif math.isfinite(loss):
+            self._losses = [*self._losses[-19:], loss]
+        else:
+            self._go_back()
+
+    def _shrink(self) -> None:
+        """Halve the batch, then the patch."""
+        self._learner.release()
+        steps = (1,) * (3 - self._learner.header.ndim) + tuple(self._learner.checkpoint.geometry.divisor)
+        smaller = tuple(
+            max(-(-n // (2 * step)) * step, min(n, SMALLEST_PATCH)) for n, step in zip(self._patch, steps, strict=True)
+        )
+        if self._batch > 1:
+            self._batch //= 2
+        elif smaller != self._patch:
+            self._patch = (smaller[0], smaller[1], smaller[2])
+        else:
+            raise DeviceError(
+                f"Memory ran out on {self._learner.device.name} while training on one patch of {self._patch} voxels.",
+                "Close other programs, or train on another device or a smaller model.",
+            )
+
+    def _go_back(self) -> None:
+        if self._restarted:
+            raise TrainingError(
+                "Training diverged twice: the loss became infinite or no number.",
+                "Check the image for extreme values, or start from another model.",
+            )
+        self._restarted = True
+        self._learner.restart(self._best or self._start, 0.2)
+
+    def _score(self, should_stop: Callable[[], bool]) -> tuple[float, ...]:
+        """Agreement per block, or nothing if stopped in between."""
+        scores = []
+        for image, target, mask in self._blocks:
+            if should_stop():
+                return ()
+            values = class_dice(target, self._learner.classes(image), max(self._learner.header.out_channels, 2), mask)
+            scores.append(float(np.mean(list(values.values()))))
+        return tuple(scores)
+
+    def _keep_if_best(self, scores: tuple[float, ...]) -> None:
+        self._latest = mean(scores)
+        best = mean(self._scores)
+        if self._latest is not None and (best is None or self._latest > best):
+            self._scores, self._best = scores, self._learner.weights()
+
+    def _report(self) -> TrainReport:
+        progress = min(1.0, self._progress())
+        done = self._result is not None
+        settings = self.settings
+        if settings.seconds is not None:
+            left = max(0.0, settings.seconds - self._elapsed)
+        else:
+            left = self._elapsed * (1 - progress) / progress if progress else math.nan
+        return TrainReport(
+            step=self._learner.step_count,
+            seconds=self._elapsed,
+            seconds_left=0.0 if done else left,
+            loss=float(np.mean(self._losses)) if self._losses else math.nan,
+            score=self._latest,
+            parent_score=mean(self._parent_scores),
+            best_score=mean(self._scores),
+            progress=1.0 if done else progress,
+        )
