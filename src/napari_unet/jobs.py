@@ -86,7 +86,8 @@ class LazyArray:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the values."""
-        return np.dtype(self.array.dtype)
+        dtype: np.dtype[Any] = np.dtype(self.array.dtype)
+        return dtype
 
     def __getitem__(self, index: Any) -> np.ndarray[Any, Any]:
         return np.asarray(self.array[index])

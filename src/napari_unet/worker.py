@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -31,7 +31,7 @@ _LENGTH = struct.Struct("<Q")
 class _Pickler(pickle.Pickler):
     """Pickles what `refer` names by that name."""
 
-    def __init__(self, file: BinaryIO, refer: Callable[[Any], Any]) -> None:
+    def __init__(self, file: IO[bytes], refer: Callable[[Any], Any]) -> None:
         super().__init__(file, protocol=5)
         self._refer = refer
 
@@ -42,7 +42,7 @@ class _Pickler(pickle.Pickler):
 class _Unpickler(pickle.Unpickler):
     """Turns such names back into things."""
 
-    def __init__(self, file: BinaryIO, resolve: Callable[[Any], Any]) -> None:
+    def __init__(self, file: IO[bytes], resolve: Callable[[Any], Any]) -> None:
         super().__init__(file)
         self._resolve = resolve
 
@@ -55,8 +55,8 @@ class _Pipe:
 
     def __init__(
         self,
-        incoming: BinaryIO,
-        outgoing: BinaryIO,
+        incoming: IO[bytes],
+        outgoing: IO[bytes],
         refer: Callable[[Any], Any] = lambda thing: None,
         resolve: Callable[[Any], Any] = lambda key: None,
     ) -> None:
@@ -238,7 +238,7 @@ class RemoteArray:
 class _Server:
     """The child's side: one thread reads messages, the main thread runs jobs in order."""
 
-    def __init__(self, incoming: BinaryIO, outgoing: BinaryIO) -> None:
+    def __init__(self, incoming: IO[bytes], outgoing: IO[bytes]) -> None:
         self._pipe = _Pipe(incoming, outgoing, resolve=self._remote)
         self._runs: queue.Queue[tuple[Any, ...] | None] = queue.Queue()
         self._cancelled: set[int] = set()

@@ -49,7 +49,7 @@ def measure_objects(
     dict of str to ndarray
         Columns ``label``; ``frame`` where there is time; ``area_um2`` or ``volume_um3``;
         ``centroid_z_um``… from the center of the first voxel; ``mean_0``… per channel; ``edited_fraction``
-        (NaN when not given); ``in_training``; ``model``. Where the voxel size is unknown, lengths
+        (NaN when not given); ``in_training``; ``model_hash``. Where the voxel size is unknown, lengths
         are in ``px``: ``area_px``, ``volume_px``, ``centroid_y_px``.
         The quantities are those of ``skimage.measure.regionprops``.
 
@@ -75,7 +75,7 @@ def measure_objects(
         table[name] = np.concatenate([frame[name] for frame in frames])
     rows = table["label"].size
     table["in_training"] = np.full(rows, in_training)
-    table["model"] = np.full(rows, model_hash, dtype=object)
+    table["model_hash"] = np.full(rows, model_hash, dtype=object)
     return table
 
 

@@ -16,7 +16,7 @@ from napari_unet.image.source import ImageSource
 from napari_unet.inference.objects import ObjectSettings
 from napari_unet.jobs import Job, JobRunner, JobState, LazyArray, Progress
 from napari_unet.learning.boxes import Box
-from napari_unet.learning.edits import PredictionEdit
+from napari_unet.learning.edits import Edit
 from napari_unet.learning.edits import Step as TruthChange
 from napari_unet.learning.truth import Truth
 from napari_unet.project.folder import WorkFolder
@@ -47,6 +47,9 @@ class SessionSettings:
         "auto", "float32" or "bfloat16".
     objects : ObjectSettings
         How scores become labels.
+    first_seconds, first_steps : float, int or None
+        Budget of the round that starts by itself once two classes of a new model are painted;
+        steps instead of seconds where it has to be repeatable.
     seed : int
         Seed of training and of the choice of validation blocks.
     """
@@ -54,6 +57,8 @@ class SessionSettings:
     device: str = "auto"
     precision: str = "auto"
     objects: ObjectSettings = field(default_factory=ObjectSettings)
+    first_seconds: float = 3.0
+    first_steps: int | None = None
     seed: int = 0
 
 
@@ -324,7 +329,7 @@ class SessionCore:
             return False
         self.history.add(LabelStep(title, self, image_id, labels, change))
         self.events.history_changed.emit()
-        if not isinstance(change, PredictionEdit) and hasattr(change, "box"):
+        if isinstance(change, Edit):
             self.tell_places(image_id, labels, ((change.t, change.box),))
         return True
 

@@ -28,6 +28,7 @@ class LabelFile:
     units: str
     provenance: dict[str, Any]
     overwrite: bool
+    protected: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,18 +37,25 @@ class TableFile:
 
     Parameters
     ----------
-    labels : ndarray of int, (T, Z, Y, X)
-        A snapshot.
+    path : str or None
+        Where to write; None to measure only.
+    labels, axes : ndarray of int, str
+        A snapshot, and its letters of T, Z, Y, X.
     source : ImageSource
         The image, by reference.
-    extra : dict
-        Constant columns: model, settings, in training.
-    edited : ndarray of bool, (T, Z, Y, X)
+    model_hash : str
+        Of the model that made the labels.
+    in_training : bool
+        Whether the image taught that model.
+    edited : ndarray of bool, of the labels' shape
         Voxels the user changed.
+    overwrite : bool
+        Replace an existing file.
     """
 
     path: str | None
     labels: npt.NDArray[Any]
+    axes: str
     source: ImageSource
     model_hash: str
     in_training: bool
@@ -65,6 +73,7 @@ def export_labels(context: JobContext, request: LabelFile) -> str:
         units=request.units,
         provenance=request.provenance,
         overwrite=request.overwrite,
+        protected=request.protected,
     )
     return request.path
 
@@ -73,6 +82,7 @@ def export_table(context: JobContext, request: TableFile) -> dict[str, Any]:
     """Measure objects, write them as CSV if a path is given, and return the columns."""
     columns = measure_objects(
         request.labels,
+        request.axes,
         request.source,
         model_hash=request.model_hash,
         in_training=request.in_training,

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.errors import ImageError, UserError
-from napari_unet.image.axes import label_axes
+from napari_unet.image.axes import canonical_view, from_canonical, label_axes
 from napari_unet.jobs import Job
 from napari_unet.learning.boxes import Box, whole
 from napari_unet.learning.edits import combine
@@ -61,6 +61,7 @@ class Exporting(SessionCore):
             source.units,
             self.provenance(image_id),
             overwrite,
+            (source.path,) if source.path else (),
         )
         return self.start_job("export", export_labels, request, lane="files", on_done=self._written)
 
@@ -72,14 +73,15 @@ class Exporting(SessionCore):
         then: Callable[[dict[str, Any]], None] = lambda columns: None,
     ) -> Job | None:
         """Measure the objects of an image; write a CSV if a path is given; hand the columns on."""
-        labels = self._labels_to_export(image_id)
+        labels, axes = self._labels_to_export(image_id), label_axes(self.image(image_id).source.axes)
         request = TableFile(
             None if path is None else str(path),
-            labels.truth.labels.copy(),
+            labels.array.copy(),
+            axes,
             self.lazy_source(image_id),
             labels.model.weights_hash if labels.model else "",
             labels.trained,
-            labels.truth.changed.copy(),
+            from_canonical(labels.truth.changed, axes).copy(),
             overwrite,
         )
 
@@ -115,8 +117,6 @@ class Exporting(SessionCore):
         ImageError
             If the labels do not fit the image.
         """
-        from napari_unet.image.axes import canonical_view
-
         if not np.issubdtype(array.dtype, np.integer):
             raise ImageError(
                 f"The labels have type {array.dtype}, expected integers.", "Convert them to an integer type first."

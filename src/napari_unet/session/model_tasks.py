@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from napari_unet.jobs import JobContext
 from napari_unet.model.config import UNetConfig
@@ -39,7 +40,7 @@ class NewModelRequest:
 
     classes: tuple[ClassInfo, ...]
     parent: str | None
-    ndim: int
+    ndim: Literal[2, 3]
     in_channels: int
     name: str
     target: str

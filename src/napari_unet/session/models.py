@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from napari_unet.errors import UserError
 from napari_unet.model.builtin import builtin_names
 from napari_unet.model.checkpoint import find_checkpoint, own_header
-from napari_unet.model.header import COLORS, ClassInfo
+from napari_unet.model.header import COLORS, CheckpointHeader, ClassInfo
 from napari_unet.session.core import ModelStep
 from napari_unet.session.model_tasks import ImportRequest, NewModelRequest, import_checkpoint, new_model
 from napari_unet.session.segmenting import Segmenting
@@ -54,7 +54,7 @@ class Modelling(Segmenting):
         classes: tuple[ClassInfo, ...],
         parent: str | None = None,
         *,
-        ndim: int = 2,
+        ndim: Literal[2, 3] = 2,
         in_channels: int = 1,
         name: str = "my model",
     ) -> None:
@@ -86,6 +86,8 @@ class Modelling(Segmenting):
     def change_classes(self, classes: tuple[ClassInfo, ...], kept: tuple[int | None, ...]) -> None:
         """Add, rename, recolour or remove classes; what was learned about the kept ones stays.
 
+        This cannot be undone, and the steps before it cannot either.
+
         Parameters
         ----------
         classes : tuple of ClassInfo
@@ -115,11 +117,10 @@ class Modelling(Segmenting):
             self.settings.seed,
         )
 
-        def done(header: object) -> None:
-            self._relabel(model, classes, kept)
-            # With a new class the head knows nothing of it yet; renaming changes nothing.
-            untrained = model.untrained
-            self._take_model("change classes", "Classes changed.", untrained)(header)
+        def done(result: tuple[str, CheckpointHeader]) -> None:
+            changed = ModelVersion(*result, "Classes changed.", model.untrained)
+            self._relabel(model, changed, kept)
+            self.set_model(changed)
 
         self.start_job("model", new_model, request, on_done=done)
 
@@ -178,27 +179,27 @@ class Modelling(Segmenting):
         if self.round is not None:
             raise UserError("The last training round waits for your decision.", "Click Keep or Discard first.")
 
-    def _take_model(self, title: str, summary: str, untrained: bool = False) -> Callable[[object], None]:
-        def take(result: object) -> None:
-            path, header = result  # type: ignore[misc]
+    def _take_model(
+        self, title: str, summary: str, untrained: bool = False
+    ) -> Callable[[tuple[str, CheckpointHeader]], None]:
+        def take(result: tuple[str, CheckpointHeader]) -> None:
+            path, header = result
             self.adopt(ModelVersion(path, header, summary, untrained), title)
 
         return take
 
-    def _relabel(self, model: ModelVersion, classes: tuple[ClassInfo, ...], kept: tuple[int | None, ...]) -> None:
+    def _relabel(self, model: ModelVersion, changed: ModelVersion, kept: tuple[int | None, ...]) -> None:
         """Carry what is known over to the new class indices, in every image."""
-        output = replace(model.header.output, classes=classes)
         table = {old: new for new, old in enumerate(kept) if old is not None}
-        for image_id, image in self.images.items():
+        for image in self.images.values():
             labels = image.labels.pop(self.key(model), None)
-            if labels is None:
-                continue
-            labels.truth.relabel(table)
-            image.labels[self.key(replace(model, header=replace(model.header, output=output)))] = labels
-            for t in range(labels.truth.labels.shape[0]):
-                self.events.labels_changed.emit(image_id, t, tuple(slice(0, n) for n in labels.truth.shape))
+            if labels is not None:
+                labels.truth.relabel(table)
+                labels.frames = ()
+                image.labels[self.key(changed)] = labels
         # The steps before speak of class indices that no longer hold.
         self.history.clear()
+        self.events.history_changed.emit()
 
 
 def check_classes(classes: tuple[ClassInfo, ...]) -> None:

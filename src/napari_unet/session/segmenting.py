@@ -142,7 +142,7 @@ class Segmenting(SessionCore):
         UserError
             If no model is chosen, it is untrained, or a segmentation runs.
         """
-        times = (t,)
+        times: tuple[int, ...] = (t,)
         if all_times and not only_view:
             times += tuple(other for other in range(self.image(image_id).source.n_times) if other != t)
         shown = None if view is None else (t, view)

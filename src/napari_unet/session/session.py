@@ -9,7 +9,7 @@ from napari_unet.learning.boxes import Box
 from napari_unet.session.correcting import Correcting
 from napari_unet.session.exporting import Exporting
 from napari_unet.session.state import LabelState
-from napari_unet.session.training import QUICK_SECONDS, Training
+from napari_unet.session.training import Training
 
 
 class Session(Correcting, Training, Exporting):
@@ -41,7 +41,7 @@ class Session(Correcting, Training, Exporting):
             if self.last_view is None:
                 self.last_view = (image_id, None, False, (t,))
             if len(known_classes(labels)) >= 2:
-                self.retrain(QUICK_SECONDS)
+                self.retrain(self.settings.first_seconds, self.settings.first_steps)
         return changed
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from psygnal import Signal, SignalGroup
 
@@ -53,7 +53,7 @@ class LabelState:
     """
 
     truth: Truth
-    array: npt.NDArray[np.unsignedinteger]
+    array: npt.NDArray[Any]
     model: CheckpointHeader | None = None
     settings: dict[str, object] = field(default_factory=dict)
     stroking: bool = False

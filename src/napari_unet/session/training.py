@@ -10,13 +10,11 @@ from napari_unet.errors import TrainingError, UserError
 from napari_unet.image.source import ImageSource
 from napari_unet.jobs import Job
 from napari_unet.learning.samples import crop_boxes
-from napari_unet.learning.trainer import TrainReport, TrainSettings
+from napari_unet.learning.settings import TrainReport, TrainSettings
 from napari_unet.session.core import LabelStep
 from napari_unet.session.models import Modelling
 from napari_unet.session.state import Curve, LabelState, ModelVersion, Round
 from napari_unet.session.training_tasks import KnownCrop, KnownImage, TrainOutcome, TrainRequest, train
-
-QUICK_SECONDS = 3.0
 
 
 class Training(Modelling):
@@ -59,7 +57,7 @@ class Training(Modelling):
         settings = TrainSettings(
             seconds=None if steps else seconds, steps=steps, seed=self.settings.seed, device=self.settings.device
         )
-        request = TrainRequest(version.path, images, settings, str(self.folder.next_model()), version.untrained)
+        request = TrainRequest(version.path, images, settings, str(self.folder.next_model()))
         self.curve = Curve()
 
         def reported(report: object) -> None:

@@ -16,7 +16,7 @@ from napari_unet.jobs import JobContext
 from napari_unet.learning.boxes import Box
 from napari_unet.learning.evaluation import Decision, decide
 from napari_unet.learning.samples import CHANGED_WEIGHT, Block, TrainingRegion, hold_back
-from napari_unet.learning.trainer import TrainSettings
+from napari_unet.learning.settings import TrainSettings
 from napari_unet.model.header import CheckpointHeader
 
 
@@ -49,7 +49,6 @@ class TrainRequest:
     images: tuple[KnownImage, ...]
     settings: TrainSettings
     target: str
-    from_nothing: bool = False
 
 
 @dataclass(frozen=True)
