@@ -18,6 +18,7 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the numpydoc sections give the types, with shapes and units
 numpydoc_show_class_members = False
+autosummary_generate = False
 numpydoc_xref_param_type = False
 default_role = "code"
 
