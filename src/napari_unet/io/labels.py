@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,14 +14,12 @@ import tifffile
 from napari_unet.errors import ImageError, OutputError
 from napari_unet.image.axes import canonical_view, from_canonical, label_axes, parse_axes
 from napari_unet.image.source import ImageSource
-from napari_unet.image.units import micrometres
 from napari_unet.io.atomic import PathLike, atomic_path, check_target
 from napari_unet.io.images import open_image
-from napari_unet.io.tiff import PROVENANCE_KEY
+from napari_unet.io.label_formats import imagej_options, micrometre_scale, ome_options, to_json
 
 # Classic TIFF counts bytes with 32 bits; the margin is for tags and for data that compression swells.
 CLASSIC_BYTES = 2**32 - 2**26
-_NAMESPACE = "napari-unet"
 _VERIFIED_WHOLE = 256 * 2**20
 _SUFFIXES = (".tif", ".tiff")
 
@@ -81,10 +78,10 @@ def write_labels(
     ordered = "".join(letter for letter in "TZYX" if letter in axes)
     values = from_canonical(canonical_view(values, axes), ordered)
     dtype = label_dtype(values)
-    voxel = _micrometre_scale(scale, units)
-    kept = {**(provenance or {}), "axes": ordered, "shape": list(values.shape)}
+    voxel = micrometre_scale(scale, units)
+    kept = to_json(provenance or {}, ordered, values.shape)
     imagej = dtype.itemsize <= 2 and values.size * dtype.itemsize < CLASSIC_BYTES
-    options = (_imagej if imagej else _ome)(ordered, voxel, _json(kept), int(values.max(initial=0)))
+    options = (imagej_options if imagej else ome_options)(ordered, voxel, kept, int(values.max()))
     if not imagej:
         options["bigtiff"] = values.size * dtype.itemsize >= CLASSIC_BYTES
 
@@ -141,8 +138,7 @@ def read_labels(
                 "Save the labels as a single-channel image.",
             )
         labels, letters = labels.squeeze(channel), label_axes(letters)
-    provenance = {key: value for key, value in opened.provenance.items() if key not in ("axes", "shape")}
-    return _as_labels(labels, opened.path.name), letters, opened.full_scale(letters), provenance
+    return _as_labels(labels, opened.path.name), letters, opened.full_scale(letters), opened.provenance
 
 
 def labels_for_image(labels: PathLike | npt.NDArray[Any], source: ImageSource) -> npt.NDArray[Any]:
@@ -227,47 +223,6 @@ def _as_labels(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     native = array.dtype.newbyteorder("=")
     kept = native if native.kind == "u" and native.itemsize <= 4 else dtype
     return array.astype(kept, copy=False)
-
-
-def _micrometre_scale(scale: Sequence[float] | None, units: str) -> tuple[float, float, float] | None:
-    factor = micrometres(units)
-    if scale is None or factor is None:
-        return None
-    numbers = tuple(float(value) * factor for value in scale)
-    if len(numbers) != 3 or not all(np.isfinite(numbers)) or min(numbers) <= 0:
-        raise OutputError(
-            f"The voxel size is {tuple(scale)}; expected three positive numbers (z, y, x).", "Correct it."
-        )
-    return (numbers[0], numbers[1], numbers[2])
-
-
-def _json(provenance: Mapping[str, Any]) -> str:
-    try:
-        return json.dumps(provenance, allow_nan=False, sort_keys=True)
-    except (TypeError, ValueError) as error:
-        raise OutputError(f"The provenance cannot be written as JSON: {error}.", "Use plain values only.") from error
-
-
-def _imagej(axes: str, voxel: tuple[float, float, float] | None, provenance: str, largest: int) -> dict[str, Any]:
-    # Fiji shows labels with min and max; "um" is what it turns into µm, and plain ASCII.
-    metadata: dict[str, Any] = {"axes": axes, "Info": f'{{"{PROVENANCE_KEY}": {provenance}}}'}
-    metadata |= {"min": 0.0, "max": float(max(largest, 1))}
-    options: dict[str, Any] = {"imagej": True, "metadata": metadata}
-    if voxel is not None:
-        metadata |= {"unit": "um", "spacing": voxel[0]}
-        options["resolution"] = (1 / voxel[2], 1 / voxel[1])
-    return options
-
-
-def _ome(axes: str, voxel: tuple[float, float, float] | None, provenance: str, largest: int) -> dict[str, Any]:
-    metadata: dict[str, Any] = {
-        "axes": axes,
-        "MapAnnotation": {"Namespace": _NAMESPACE, PROVENANCE_KEY: provenance},
-    }
-    if voxel is not None:
-        for letter, size in zip("ZYX", voxel, strict=True):
-            metadata |= {f"PhysicalSize{letter}": size, f"PhysicalSize{letter}Unit": "µm"}
-    return {"ome": True, "metadata": metadata}
 
 
 def _planes(values: npt.NDArray[Any]) -> Any:

@@ -28,6 +28,8 @@ class OpenedImage:
         C is colour.
     provenance : dict
         What our own files say about their origin; empty for others.
+    is_labels : bool
+        It is a label image that this package wrote.
     """
 
     data: Any
@@ -36,6 +38,7 @@ class OpenedImage:
     scale: tuple[float | None, float, float] | None = None
     rgb: bool = False
     provenance: dict[str, Any] = field(default_factory=dict)
+    is_labels: bool = False
 
     @property
     def name(self) -> str:

@@ -90,7 +90,7 @@ def open_tiff(path: Path, lazy: bool = False) -> OpenedImage:
         shape, dtype = tuple(int(n) for n in series.shape), np.dtype(series.dtype)
         _check_whole(file, series, shape, dtype, path)
         letters = _letters(series.axes, shape)
-        scale, provenance = _metadata(file)
+        scale, kept = _metadata(file)
         if not lazy and prod(shape) * dtype.itemsize <= min(EAGER_BYTES, memory_budget()):
             data: Any = series.asarray()
             if data.shape != shape:
@@ -102,15 +102,24 @@ def open_tiff(path: Path, lazy: bool = False) -> OpenedImage:
     colour = series.keyframe.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
     samples = shape[series.axes.index("S")] if "S" in series.axes else 1
     if isinstance(data, np.ndarray):
-        letters, data = _remembered(provenance, letters, data)
-    return OpenedImage(data, letters, path, scale, rgb=colour and samples in (3, 4), provenance=provenance)
+        letters, data = _remembered(kept, letters, data)
+    provenance = kept.get("provenance")
+    return OpenedImage(
+        data,
+        letters,
+        path,
+        scale,
+        rgb=colour and samples in (3, 4),
+        provenance=provenance if isinstance(provenance, dict) else {},
+        is_labels="provenance" in kept and "C" not in letters,
+    )
 
 
 def _remembered(
-    provenance: dict[str, Any], letters: tuple[str, ...], data: npt.NDArray[Any]
+    kept: dict[str, Any], letters: tuple[str, ...], data: npt.NDArray[Any]
 ) -> tuple[tuple[str, ...], npt.NDArray[Any]]:
     """Give back the axes of length 1, which the formats forget and our own files write down."""
-    axes, shape = provenance.get("axes"), provenance.get("shape")
+    axes, shape = kept.get("axes"), kept.get("shape")
     fits = (
         isinstance(axes, str)
         and isinstance(shape, list)
@@ -207,7 +216,7 @@ def _letters(axes: str, shape: tuple[int, ...]) -> tuple[str, ...]:
 def _metadata(
     file: tifffile.TiffFile,
 ) -> tuple[tuple[float | None, float, float] | None, dict[str, Any]]:
-    """Return voxel size (z, y, x) in µm, and our provenance."""
+    """Return voxel size (z, y, x) in µm, and what our own files keep."""
     if file.is_ome and file.ome_metadata:
         return _from_ome(file.ome_metadata)
     meta: dict[str, Any] = dict(file.imagej_metadata or (file.shaped_metadata or ({},))[0] or {})
@@ -257,7 +266,7 @@ def _from_ome(xml: str) -> tuple[tuple[float | None, float, float] | None, dict[
 
 
 def _own(text: Any, wrapped: bool = True) -> dict[str, Any]:
-    """Return our provenance from JSON, or nothing: other programs keep other things there."""
+    """Return what `label_formats.to_json` wrote, or nothing: other programs keep other things there."""
     try:
         found = json.loads(text)
         found = found[PROVENANCE_KEY] if wrapped else found

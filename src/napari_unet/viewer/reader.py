@@ -108,11 +108,10 @@ def _layer(image: OpenedImage) -> LayerData:
         sizes = dict(zip("ZYX", image.scale, strict=True))
         arguments["scale"] = tuple(sizes.get(letter) or 1.0 for letter in shown)
         arguments["units"] = tuple("µm" if sizes.get(letter) else "pixel" for letter in shown)
-    if image.provenance:
-        own = {key: value for key, value in image.provenance.items() if key not in ("axes", "shape")}
-        arguments["metadata"] = {METADATA_KEY: own}
-        if "C" not in letters and np.dtype(data.dtype).kind in "ui":
-            return data, arguments, "labels"
+    if image.is_labels and np.dtype(data.dtype).kind == "u":
+        arguments["metadata"] = {METADATA_KEY: image.provenance}
+        # In 8 bits the 256th object could not be painted.
+        return data.astype(np.uint16) if data.dtype == np.uint8 else data, arguments, "labels"
     return data, arguments, "image"
 
 
@@ -122,4 +121,5 @@ def _for_napari(data: Any) -> Any:
         return data
     import dask.array
 
-    return dask.array.from_array(data, chunks=(1,) * (data.ndim - 2) + data.shape[-2:], name=False)
+    chunks = (1,) * (data.ndim - 2) + data.shape[-2:]
+    return dask.array.from_array(data, chunks=chunks, name=False)  # type: ignore[no-untyped-call]
