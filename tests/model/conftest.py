@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from napari_unet.model.checkpoint import Checkpoint, default_classes
 from napari_unet.model.config import UNetConfig
 

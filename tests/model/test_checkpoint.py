@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from napari_unet.errors import CheckpointError, OutputError
 from napari_unet.image.normalize import Normalization
 from napari_unet.model.checkpoint import Checkpoint, default_classes, load_checkpoint, read_header

@@ -2,12 +2,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
+
 from napari_unet.errors import CheckpointError
 from napari_unet.model.checkpoint import Checkpoint
 from napari_unet.model.config import UNetConfig
 from napari_unet.model.geometry import geometry_of
 from napari_unet.model.unet import UNet
-from torch import nn
 
 
 @st.composite

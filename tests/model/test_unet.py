@@ -2,10 +2,11 @@ import itertools
 
 import pytest
 import torch
+from torch import nn
+
 from napari_unet.errors import CheckpointError
 from napari_unet.model.config import UNetConfig
 from napari_unet.model.unet import UNet
-from torch import nn
 
 POOLING = {2: ((2, 2), (1, 2)), 3: ((1, 2, 2), (2, 2, 2))}
 

@@ -74,12 +74,12 @@ def read_table(path: Path) -> TensorTable:
         if size < 10 or not 2 <= length <= min(size - 8, MAX_HEADER_BYTES):
             _refuse(path, f"declares a header of {length} bytes in a file of {size}")
         raw = stream.read(length)
+    if not (raw.startswith(b"{") and raw.rstrip(b" ").endswith(b"}")):  # only spaces pad the header
+        _refuse(path, "has a header that is no mapping")
     try:
         content = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path.name} has a header that cannot be read: {error}.", DAMAGED) from error
-    if not isinstance(content, dict):
-        _refuse(path, "has a header that is no mapping")
     metadata = content.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         _refuse(path, "has metadata that is no text")
