@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_unet.errors import OutputError
 from napari_unet.image.units import micrometres
-from napari_unet.io.tiff import PROVENANCE_KEY
+from napari_unet.io.tiff_metadata import PROVENANCE_KEY
 
 Voxel = tuple[float, float, float]
 _NAMESPACE = "napari-unet"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import isfinite, prod
+from math import prod
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as ET
 
 import numpy as np
 import numpy.typing as npt
@@ -19,15 +17,12 @@ import tifffile
 
 from napari_unet.errors import AxesError, ImageError
 from napari_unet.image.axes import candidate_axes
-from napari_unet.image.units import micrometres
 from napari_unet.io.budget import EAGER_BYTES, check_budget, in_words, memory_budget
 from napari_unet.io.opened import OpenedImage
+from napari_unet.io.tiff_metadata import read_metadata
 
-PROVENANCE_KEY = "napari_unet"
 # Nothing compresses better than a constant image; this is more than any method reaches on one.
 _DENSEST = 20000
-# 72 to 600 dots per inch are settings for printing and say nothing about the specimen.
-_PRINTED_UM = 40.0
 _CUT_SIGNS = ("invalid page offset", "is missing", "raised TiffFileError")
 
 
@@ -90,7 +85,7 @@ def open_tiff(path: Path, lazy: bool = False) -> OpenedImage:
         shape, dtype = tuple(int(n) for n in series.shape), np.dtype(series.dtype)
         _check_whole(file, series, shape, dtype, path)
         letters = _letters(series.axes, shape)
-        scale, kept = _metadata(file)
+        scale, kept = read_metadata(file)
         if not lazy and prod(shape) * dtype.itemsize <= min(EAGER_BYTES, memory_budget()):
             data: Any = series.asarray()
             if data.shape != shape:
@@ -211,68 +206,6 @@ def _letters(axes: str, shape: tuple[int, ...]) -> tuple[str, ...]:
             candidate_axes(shape),
         )
     return tuple(letter if letter in "TCZYX" else "C" if letter == "S" else "" for letter in axes)
-
-
-def _metadata(
-    file: tifffile.TiffFile,
-) -> tuple[tuple[float | None, float, float] | None, dict[str, Any]]:
-    """Return voxel size (z, y, x) in µm, and what our own files keep."""
-    if file.is_ome and file.ome_metadata:
-        return _from_ome(file.ome_metadata)
-    meta: dict[str, Any] = dict(file.imagej_metadata or (file.shaped_metadata or ({},))[0] or {})
-    tags = file.pages.first.tags
-    unit = str(meta.get("unit", "")).strip()
-    factors = [micrometres(meta.get(key) or unit) for key in ("zunit", "yunit", "xunit")]
-    if not unit:
-        resolution_unit = tags["ResolutionUnit"].value if "ResolutionUnit" in tags else 1
-        factors = [{2: 25400.0, 3: 10000.0}.get(int(resolution_unit))] * 3
-    y, x = _pixel(tags, "YResolution", factors[1]), _pixel(tags, "XResolution", factors[2])
-    if y is None or x is None or (not unit and max(y, x) > _PRINTED_UM):
-        return None, _own(meta.get("Info"))
-    depth = meta.get("spacing", 1.0 if file.is_imagej and unit else None)
-    z = _positive(depth, factors[0])
-    return (z, y, x), _own(meta.get("Info"))
-
-
-def _pixel(tags: tifffile.TiffTags, name: str, factor: float | None) -> float | None:
-    """Return a pixel size in µm from a resolution in pixels per unit."""
-    if name not in tags:
-        return None
-    numerator, denominator = tags[name].value
-    return _positive(denominator / numerator, factor) if numerator else None
-
-
-def _positive(value: Any, factor: float | None) -> float | None:
-    try:
-        number = abs(float(value))
-    except (TypeError, ValueError):
-        return None
-    return number * factor if factor is not None and isfinite(number) and number > 0 else None
-
-
-def _from_ome(xml: str) -> tuple[tuple[float | None, float, float] | None, dict[str, Any]]:
-    """Read PhysicalSize and our annotation from OME-XML."""
-    root = ET.fromstring(xml)
-    pixels = next((node for node in root.iter() if node.tag.rpartition("}")[2] == "Pixels"), None)
-    sizes: list[float | None] = [None, None, None]
-    if pixels is not None:
-        sizes = [
-            _positive(pixels.get(f"PhysicalSize{a}"), micrometres(pixels.get(f"PhysicalSize{a}Unit", "µm")))
-            for a in "ZYX"
-        ]
-    keyed = (node.text for node in root.iter() if node.tag.endswith("}M") and node.get("K") == PROVENANCE_KEY)
-    z, y, x = sizes
-    return None if y is None or x is None else (z, y, x), _own(next(keyed, None), wrapped=False)
-
-
-def _own(text: Any, wrapped: bool = True) -> dict[str, Any]:
-    """Return what `label_formats.to_json` wrote, or nothing: other programs keep other things there."""
-    try:
-        found = json.loads(text)
-        found = found[PROVENANCE_KEY] if wrapped else found
-    except (TypeError, ValueError, KeyError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _stamp(path: Path) -> tuple[int, int]:
