@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from napari_unet.errors import UserError
+from napari_unet.inference.objects import ObjectSettings
 from napari_unet.model.builtin import builtin_names
 from napari_unet.model.checkpoint import find_checkpoint, own_header
 from napari_unet.model.header import COLORS, CheckpointHeader, ClassInfo
@@ -48,6 +49,23 @@ class Modelling(Segmenting):
             return
         request = ImportRequest(str(source), str(self.folder.next_model()))
         self.start_job("model", import_checkpoint, request, on_done=self._take_model("open model", "Opened from a file."))
+
+    def start_with(self, source: str) -> None:
+        """Make a built-in checkpoint current before the user has done anything: no step of the history."""
+        header = read_header(source)
+        self.set_model(ModelVersion(source, header, _origin(header.provenance)))
+
+    def set_device(self, device: str) -> None:
+        """Choose what the next jobs run on: "auto", "cpu", "cuda:0", "mps"."""
+        self.settings = replace(self.settings, device=device)
+
+    def set_objects(self, objects: ObjectSettings) -> None:
+        """Choose how the scores of the next segmentation become labels."""
+        changed = objects.connected != self.settings.objects.connected
+        self.settings = replace(self.settings, objects=objects)
+        if changed:
+            # Whether a foreground is one class or many objects decides which labels are meant.
+            self.events.model_changed.emit()
 
     def new_model(
         self,
@@ -173,11 +191,6 @@ class Modelling(Segmenting):
             return None
         wanted = self.model.header.parent
         return next((v for v in reversed(self.versions) if v.header.weights_hash == wanted), None)
-
-    def need_no_round(self) -> None:
-        """Raise a `UserError` while a preliminary round waits for a decision."""
-        if self.round is not None:
-            raise UserError("The last training round waits for your decision.", "Click Keep or Discard first.")
 
     def _take_model(
         self, title: str, summary: str, untrained: bool = False
