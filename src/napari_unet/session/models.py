@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -52,8 +53,9 @@ class Modelling(Segmenting):
 
     def start_with(self, source: str) -> None:
         """Make a built-in checkpoint current before the user has done anything: no step of the history."""
-        header = read_header(source)
-        self.set_model(ModelVersion(source, header, _origin(header.provenance)))
+        header = own_header(find_checkpoint(source))
+        if header is not None:
+            self.set_model(ModelVersion(source, header, _origin(header.provenance)))
 
     def set_device(self, device: str) -> None:
         """Choose what the next jobs run on: "auto", "cpu", "cuda:0", "mps"."""
