@@ -231,9 +231,7 @@ def as_user_error(error: BaseException) -> tuple[UserError, str]:
     return UnexpectedError(message, "Please report it together with the details."), details
 
 
-def run_guarded(
-    function: Callable[..., Any], context: JobContext, args: tuple[Any, ...]
-) -> tuple[str, Any]:
+def run_guarded(function: Callable[..., Any], context: JobContext, args: tuple[Any, ...]) -> tuple[str, Any]:
     """Run a job function and return how it ended: ("done" | "cancelled" | "failed", value)."""
     try:
         return "done", function(context, *args)
@@ -258,9 +256,7 @@ class JobRunner:
         self._workers: dict[str, Any] = {}
         self._running: list[Job] = []
 
-    def submit(
-        self, function: Callable[..., Any], *args: Any, lane: str = "compute", **callbacks: Any
-    ) -> Job:
+    def submit(self, function: Callable[..., Any], *args: Any, lane: str = "compute", **callbacks: Any) -> Job:
         """Start a job.
 
         Parameters
@@ -287,11 +283,6 @@ class JobRunner:
         self._running.append(job)
         self._worker(lane).submit(job, function, args)
         return job
-
-    def warm(self, lane: str = "compute") -> None:
-        """Start a lane's worker process ahead of its first job."""
-        if self.mode == "process":
-            self._worker(lane)
 
     def _worker(self, lane: str) -> Any:
         from napari_unet.worker import Worker

@@ -102,14 +102,10 @@ class Worker:
         self._keys = itertools.count()
         self._closing = False
         code = f"import sys; sys.path[:] = {sys.path!r}; from napari_unet.worker import serve; serve()"
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        self._process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         if self._process.stdin is None or self._process.stdout is None:
             raise UnexpectedError("The worker process could not be connected.")
-        self._pipe = _Pipe(
-            self._process.stdout, self._process.stdin, refer=self._reference
-        )
+        self._pipe = _Pipe(self._process.stdout, self._process.stdin, refer=self._reference)
         threading.Thread(target=self._listen, name="napari-unet worker", daemon=True).start()
         atexit.register(self.close)
 

@@ -36,7 +36,9 @@ def threshold_checkpoint(kind: str, ndim: int = 2, name: str = "bright"):
     from napari_unet.model.checkpoint import Checkpoint
     from napari_unet.model.unet import UNet
 
-    config = UNetConfig(ndim=ndim, in_channels=1, out_channels=3, features=(2, 2), convolutions=1, norm="none", bias=True)
+    config = UNetConfig(
+        ndim=ndim, in_channels=1, out_channels=3, features=(2, 2), convolutions=1, norm="none", bias=True
+    )
     network = UNet(config)
     with torch.no_grad():
         for parameter in network.parameters():

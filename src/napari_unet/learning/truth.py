@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,8 @@ class Truth:
         self.prediction = labels.copy() if prediction is None else prediction.astype(labels.dtype)
         np.copyto(labels, self.prediction, where=~self.known)
         self._shadow = labels.copy()
+        # Ids for a prediction are given off the main thread, while the user may be splitting an object.
+        self._counting = RLock()
         self._last_id = int(max(labels.max(initial=0), self.prediction.max(initial=0)))
         self._cells = np.zeros((*labels.shape[:2], *(-(-n // REGION_CELL) for n in labels.shape[2:])), np.int32)
         for t in range(labels.shape[0]):
@@ -110,8 +113,9 @@ class Truth:
 
     def next_id(self, count: int = 1) -> int:
         """Reserve `count` object ids that were never used, and return the first."""
-        first = self._last_id + 1
-        self._see(self._last_id + count)
+        with self._counting:
+            first = self._last_id + 1
+            self._see(self._last_id + count)
         return first
 
     # ---- the user ------------------------------------------------------------------------------

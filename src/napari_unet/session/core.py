@@ -15,7 +15,7 @@ from napari_unet.image.axes import canonical_view, label_axes
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.objects import ObjectSettings
 from napari_unet.jobs import Job, JobRunner, JobState, LazyArray, Progress
-from napari_unet.learning.boxes import Box
+from napari_unet.learning.boxes import Box, union
 from napari_unet.learning.edits import Edit
 from napari_unet.learning.edits import Step as TruthChange
 from napari_unet.learning.truth import Truth
@@ -33,6 +33,7 @@ from napari_unet.session.state import (
     is_instances,
     truth_key,
 )
+from napari_unet.session.tasks import warm_up
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,8 @@ class SessionCore:
         Where models go; made in the user's data folder when first needed.
     """
 
+    preview: LabelStep | None = None  # the prediction of a round that waits for Keep or Discard
+
     def __init__(self, runner: JobRunner | None = None, folder: WorkFolder | None = None) -> None:
         self.events = SessionEvents()
         self.runner = runner or JobRunner()
@@ -129,6 +132,8 @@ class SessionCore:
         self.curve = Curve()
         self._folder = folder
         self._numbers = itertools.count(1)
+        self._warm: set[str] = set()
+        self._afterwards: dict[str, list[Callable[[], None]]] = {}
         self._waiting: list[tuple[LabelState, Callable[[], None]]] = []
 
     # ---- images and their labels ---------------------------------------------------------------
@@ -161,6 +166,8 @@ class SessionCore:
                 f"The image {source.name!r} changed its shape from {image.source.shape} to {source.shape}.",
                 "Add it as a new image; the labels stay with the old one.",
             )
+        # A segmentation under way would mix the old image with the new one.
+        self.cancel("segment")
         image.source = source
         image.statistics.clear()
         self.events.images_changed.emit()
@@ -171,7 +178,7 @@ class SessionCore:
         for name in ("segment", "train"):
             self.cancel(name)
         del self.images[image_id]
-        self.history.clear()
+        self.history.forget(lambda step: isinstance(step, LabelStep) and step.image_id == image_id)
         self.events.images_changed.emit()
         self.events.history_changed.emit()
 
@@ -246,6 +253,11 @@ class SessionCore:
 
     # ---- jobs ----------------------------------------------------------------------------------
 
+    def need_no_round(self) -> None:
+        """Raise a `UserError` while a preliminary round waits for a decision."""
+        if self.round is not None:
+            raise UserError("The last training round waits for your decision.", "Click Keep or Discard first.")
+
     def need_idle(self, name: str) -> None:
         """Raise a `UserError` if a job of this name runs."""
         if name in self.jobs:
@@ -280,10 +292,12 @@ class SessionCore:
             self.events.job_changed.emit(name)
             if job.state is JobState.DONE:
                 on_done(job.result)
-                return
-            on_stopped(job)
+            else:
+                on_stopped(job)
             if job.state is JobState.FAILED and job.error is not None:
                 self.events.message.emit("error", str(job.error), job.details)
+            for action in self._afterwards.pop(name, ()):
+                action()
 
         self.events.job_changed.emit(name)
         job = self.runner.submit(
@@ -298,6 +312,20 @@ class SessionCore:
         )
         view.job = job
         return None if job.ended else job
+
+    def when_ended(self, name: str, action: Callable[[], None]) -> None:
+        """Act once no job of this name runs; now if none does."""
+        if name in self.jobs:
+            self._afterwards.setdefault(name, []).append(action)
+        else:
+            action()
+
+    def warm(self, lane: str) -> None:
+        """Start the worker process of "compute" or "train" before the user needs it; never fails."""
+        if self.runner.mode == "process" and lane not in self._warm:
+            self._warm.add(lane)
+            checkpoint = self.model.path if self.model is not None and lane == "compute" else None
+            self.runner.submit(warm_up, checkpoint, lane=lane)
 
     def cancel(self, name: str) -> None:
         """Ask a running job to stop at its next tile or step."""
@@ -337,7 +365,10 @@ class SessionCore:
         """Tell that labels or the known mask changed in these places."""
         if self.images.get(image_id) is None or self.labels(image_id) is not labels:
             return
+        boxes: dict[int, Box] = {}
         for t, box in places:
+            boxes[t] = union(boxes.get(t, box), box)
+        for t, box in boxes.items():
             self.events.labels_changed.emit(image_id, t, box)
         self.events.known_changed.emit(image_id)
 

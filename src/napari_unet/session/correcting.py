@@ -23,6 +23,7 @@ class Correcting(SessionCore):
         labels = self.labels(image_id)
         if labels is not None:
             labels.stroking = True
+            self.warm("train")
 
     def end_stroke(
         self, image_id: str, t: int, box: Box, swept: npt.NDArray[np.bool_] | None, title: str = "paint"
@@ -118,6 +119,8 @@ class Correcting(SessionCore):
         if any(labels.stroking for image in self.images.values() for labels in image.labels.values()):
             raise UserError("A stroke is under way.", "Lift the tool, then undo.")
         step = self.history.newest
+        if step is not None and step is self.preview:
+            raise UserError("The last training round waits for your decision.", "Click Keep or Discard first.")
         if "segment" in self.jobs and not (isinstance(step, LabelStep) and isinstance(step.change, Edit)):
             raise UserError("A segmentation is under way.", "Stop it, then undo.")
 

@@ -122,13 +122,16 @@ class Exporting(SessionCore):
                 f"The labels have type {array.dtype}, expected integers.", "Convert them to an integer type first."
             )
         if array.size and int(array.min()) < 0:
-            raise ImageError(f"The labels go down to {int(array.min())}, expected 0 or more.", "Remove negative labels.")
+            raise ImageError(
+                f"The labels go down to {int(array.min())}, expected 0 or more.", "Remove negative labels."
+            )
         values, shape = canonical_view(array, axes), self.image(image_id).source.shape
         if values.shape != shape:
             raise ImageError(
                 f"The labels have shape {values.shape} (T, Z, Y, X), the image has {shape}.",
                 "Choose the labels of this image.",
             )
+        self.need_no_round()
         labels = self.ensure_labels(image_id)
         if as_truth:
             self._import_truth(image_id, labels, values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -65,10 +66,10 @@ class History:
         self._done.append(step)
         return step
 
-    def remove(self, step: Step) -> None:
-        """Forget one step, wherever it stands."""
-        self._done = [s for s in self._done if s is not step]
-        self._undone = [s for s in self._undone if s is not step]
+    def forget(self, is_gone: Callable[[Step], bool]) -> None:
+        """Forget the steps for which `is_gone` is true, wherever they stand."""
+        self._done = [step for step in self._done if not is_gone(step)]
+        self._undone = [step for step in self._undone if not is_gone(step)]
 
     @property
     def newest(self) -> Step | None:

@@ -49,7 +49,9 @@ class Modelling(Segmenting):
             self.adopt(ModelVersion(str(source), header, _origin(header.provenance)), "choose model")
             return
         request = ImportRequest(str(source), str(self.folder.next_model()))
-        self.start_job("model", import_checkpoint, request, on_done=self._take_model("open model", "Opened from a file."))
+        self.start_job(
+            "model", import_checkpoint, request, on_done=self._take_model("open model", "Opened from a file.")
+        )
 
     def start_with(self, source: str) -> None:
         """Make a built-in checkpoint current before the user has done anything: no step of the history."""
@@ -98,7 +100,9 @@ class Modelling(Segmenting):
         """
         self.need_no_round()
         check_classes(classes)
-        request = NewModelRequest(classes, parent, ndim, in_channels, name, str(self.folder.next_model()), self.settings.seed)
+        request = NewModelRequest(
+            classes, parent, ndim, in_channels, name, str(self.folder.next_model()), self.settings.seed
+        )
         origin = f"from {parent}" if parent else "from nothing"
         summary = f"New model {origin}, {time.strftime('%H:%M')}."
         self.start_job("model", new_model, request, on_done=self._take_model("new model", summary, untrained=True))

@@ -142,6 +142,7 @@ class Segmenting(SessionCore):
         UserError
             If no model is chosen, it is untrained, or a segmentation runs.
         """
+        self.need_no_round()
         times: tuple[int, ...] = (t,)
         if all_times and not only_view:
             times += tuple(other for other in range(self.image(image_id).source.n_times) if other != t)
@@ -231,6 +232,7 @@ class Segmenting(SessionCore):
         UserError
             If the image has not been segmented by the current model.
         """
+        self.need_no_round()
         self.settings = replace(self.settings, objects=objects)
         labels, scores = self.labels(image_id), self.folder.scores(image_id)
         if labels is None or labels.model is None or not labels.frames or not Path(scores).is_file():

@@ -95,6 +95,15 @@ class SegmentResult:
     frames: tuple[tuple[int, Box], ...]
 
 
+def warm_up(context: JobContext, checkpoint: str | None) -> None:
+    """Import what the first real job would have to wait for, and load the model."""
+    import napari_unet.inference.predictor
+    import napari_unet.learning.learner  # noqa: F401
+
+    if checkpoint is not None:
+        predictor_for(checkpoint, "auto", "auto")
+
+
 @lru_cache(maxsize=2)
 def _predictor(checkpoint: str, modified: float, device: str, precision: str) -> Predictor:
     from napari_unet.inference.predictor import Predictor

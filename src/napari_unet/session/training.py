@@ -20,8 +20,8 @@ from napari_unet.session.training_tasks import KnownCrop, KnownImage, TrainOutco
 class Training(Modelling):
     """What the user's corrections do to the model."""
 
-    preview: LabelStep | None = None
     preview_shown = True
+    last_round: Round | None = None
 
     def retrain(self, seconds: float | None = 60.0, steps: int | None = None) -> Job | None:
         """Train a copy of the current model on everything known, in all images of the session.
@@ -87,11 +87,9 @@ class Training(Modelling):
     def discard(self) -> None:
         """Drop the candidate of a preliminary round; its predictions disappear."""
         self._need_round()
-        self.cancel("segment")
         if self.preview is not None:
             self._show_preview(False)
-            self.history.remove(self.preview)
-            self.events.history_changed.emit()
+            self._forget(self.preview)
         self.round, self.preview = None, None
         self.events.round_changed.emit()
 
@@ -125,7 +123,7 @@ class Training(Modelling):
             self.events.message.emit("info", sentence, "")
         elif parent.untrained or verdict == "adopt":
             self.adopt(candidate, "adopt")
-            self._show_result(candidate)
+            self.when_ended("segment", lambda: self.segment_again(candidate))
         elif verdict == "keep":
             self.versions.append(candidate)
         else:
@@ -141,16 +139,15 @@ class Training(Modelling):
             if self.round is None and step is not None:
                 # Discarded while the preview was still coming in.
                 step.undo()
-                self.history.remove(step)
+                self._forget(step)
                 self.preview = None
             self.events.round_changed.emit()
 
-        if "segment" not in self.jobs:
-            self.segment_again(candidate, "preview", shown)
+        self.when_ended("segment", lambda: self.segment_again(candidate, "preview", shown))
 
-    def _show_result(self, version: ModelVersion) -> None:
-        if "segment" not in self.jobs:
-            self.segment_again(version)
+    def _forget(self, step: LabelStep) -> None:
+        self.history.forget(lambda other: other is step)
+        self.events.history_changed.emit()
 
     def _known_images(self, version: ModelVersion) -> Iterator[KnownImage]:
         """Yield snapshots of what is known in every image under this model's meaning of labels."""

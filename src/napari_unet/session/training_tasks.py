@@ -113,6 +113,4 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
         header=replace(result.checkpoint.header, parent=header.weights_hash, provenance=provenance),
     )
     best.save(request.target)
-    return TrainOutcome(
-        request.target, load_checkpoint(request.target).header, decision, split.blocks, result.steps
-    )
+    return TrainOutcome(request.target, load_checkpoint(request.target).header, decision, split.blocks, result.steps)
