@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.segmentation import watershed
 
-from napari_unet.errors import CheckpointError, UserError
+from napari_unet.errors import UserError
 
 if TYPE_CHECKING:
     from napari_unet.model.header import Output
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Labels = npt.NDArray[np.uint32]
 Mask = npt.NDArray[np.bool_]
 
-_LEVELS = (-0.6, -0.3, 0.0, 0.3, 0.6)
+_LEVELS = (-0.8, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 0.9)  # of interior − boundary, one per tenth of `split`
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ObjectSettings:
     min_size : int
         Objects of fewer voxels are removed; 0 keeps all.
     split : float
-        How eagerly touching objects are split, 0 (never) to 1; only for models with instances.
+        How eagerly touching objects are split, 0 (never) to 1, in tenths; only for models with instances.
     fill_holes : bool
         Fill what an object encloses.
     connected : bool
@@ -82,8 +82,6 @@ def decode(scores: npt.NDArray[Any], output: Output, settings: ObjectSettings | 
     ------
     UserError
         If the channels are not those of the output.
-    CheckpointError
-        If the output is ``instances`` without an interior or foreground channel.
 
     Examples
     --------
@@ -109,8 +107,7 @@ def decode(scores: npt.NDArray[Any], output: Output, settings: ObjectSettings | 
         return np.asarray(scores.argmax(axis=0), np.uint32)
     if output.kind == "instances":
         return _instances(scores, output.channels, settings)
-    index = output.channels.index("foreground") if "foreground" in output.channels else len(output.channels) - 1
-    mask: Mask = scores[index] >= settings.threshold
+    mask: Mask = scores[0] >= settings.threshold
     if not settings.connected:
         return mask.astype(np.uint32)
     labels, count = _components(mask)
@@ -123,28 +120,22 @@ def _instances(scores: npt.NDArray[Any], channels: tuple[str, ...], settings: Ob
     ::
 
         interior   ▁▂▅██▅▃▅██▅▂▁
-        boundary   ▂▅▃▁▁▂▇▂▁▁▃▅▂      interior − boundary > level: seeds 1 and 2,
+        boundary   ▂▅▃▁▁▂▇▂▁▁▃▅▂      interior − boundary > levels: seeds 1 and 2,
         seeds      ....11...22..      grown over the foreground by a watershed
         labels     .111111222222.
     """
-    body = next((name for name in ("interior", "foreground") if name in channels), None)
-    if body is None:
-        raise CheckpointError(
-            f"Objects need a channel named interior or foreground; the model has {', '.join(channels)}.",
-            "State what the channels mean when the model is opened.",
-        )
-    ridge: npt.NDArray[Any] = -scores[channels.index(body)].astype(np.float32, copy=False)
-    if "boundary" in channels:
-        ridge += scores[channels.index("boundary")]
+    interior, boundary = (
+        scores[channels.index(name)].astype(np.float32, copy=False) for name in ("interior", "boundary")
+    )
+    ridge = boundary - interior
     if "background" in channels:
         mask: Mask = scores[channels.index("background")] <= 1 - settings.threshold
     else:
-        mask = scores[channels.index(body)] >= settings.threshold
-        if "boundary" in channels and body == "interior":
-            mask = scores[channels.index(body)] + scores[channels.index("boundary")] >= settings.threshold
+        mask = np.maximum(interior, boundary) >= settings.threshold
     labels, count = _components(mask)
-    if settings.split > 0 and count:
-        seeds = _seeds(-ridge, mask, 2 * settings.split - 1, max(1, settings.min_size // 8))
+    if count:
+        levels = _LEVELS[: round(10 * settings.split)]
+        seeds = _seeds(-ridge, mask, levels, max(1, settings.min_size // 8))
         labels, count = _grown(labels, count, seeds, ridge)
     return _tidied(labels, count, settings)
 
@@ -155,15 +146,15 @@ def _components(mask: Mask) -> tuple[npt.NDArray[np.int32], int]:
     return labels.astype(np.int32, copy=False), int(count)
 
 
-def _seeds(inner: npt.NDArray[Any], mask: Mask, level: float, speck: int) -> npt.NDArray[np.int32]:
-    """Mark the seeds, each with a number of its own: what is left of each object above rising levels, up to `level`.
+def _seeds(inner: npt.NDArray[Any], mask: Mask, levels: tuple[float, ...], speck: int) -> npt.NDArray[np.int32]:
+    """Mark the seeds, each with a number of its own: what is left of each object above rising levels.
 
-    An object that vanishes at a level keeps the seed that it had below, so that raising the level
-    only ever splits further. Pieces of fewer than `speck` voxels are no seeds.
+    An object that vanishes at a level keeps the seed that it had below, so that more levels only
+    ever split further. Pieces of fewer than `speck` voxels are no seeds.
     """
     seeds = np.zeros(mask.shape, np.int32)
     used = 0
-    for cut in (*(step for step in _LEVELS if step < level), level):
+    for cut in levels:
         pieces, found = ndimage.label(mask & (inner > cut))
         flat = np.flatnonzero(pieces)
         piece = pieces.ravel()[flat]

@@ -290,7 +290,7 @@ def _distance(tile: Tile, view: View) -> tuple[float, ...]:
     centre = sum(
         (0.5 * (a.start + a.stop - b.start - b.stop)) ** 2 for a, b in zip(tile.inner[1:], view[1][1:], strict=True)
     )
-    return (abs(tile.t - view[0]), tile.t, z, tile.inner[0].start, y + x, centre)
+    return (abs(tile.t - view[0]), tile.t, z + y + x > 0, z, tile.inner[0].start, y + x, centre)
 
 
 def _gaps(first: Box, second: Box) -> Triple:
