@@ -122,7 +122,7 @@ class Learner:
 
     def weights(self) -> Tensors:
         """Return a copy of the averaged weights on the CPU."""
-        return {name: value.detach().cpu().clone() for name, value in self.average.state_dict().items()}
+        return {name: value.detach().cpu().contiguous().clone() for name, value in self.average.state_dict().items()}
 
     def restart(self, weights: Mapping[str, torch.Tensor], slow_down: float) -> None:
         """Go back to earlier weights with a fresh optimizer and lower rates."""

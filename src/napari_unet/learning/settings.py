@@ -16,7 +16,8 @@ class TrainSettings:
     seconds : float or None
         Time budget, validation included.
     steps : int or None
-        Number of optimization steps; given, it is the budget and `seconds` is None. On the CPU the same steps, seed and threads give the same weights.
+        Number of optimization steps; given, it is the budget and `seconds` is None. On the CPU the same
+        steps, seed and threads give the same weights.
     seed : int
         Of patches, augmentation and dropout.
     device : str

@@ -1,0 +1,273 @@
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.errors import DeviceError, TrainingError
+from napari_unet.image.normalize import Normalization
+from napari_unet.learning.samples import TrainingRegion, hold_back
+from napari_unet.learning.trainer import Trainer, TrainSettings
+from napari_unet.model.checkpoint import Checkpoint, default_classes
+from napari_unet.model.config import UNetConfig
+from napari_unet.model.header import CheckpointHeader, ClassInfo, Output
+
+QUICK = TrainSettings(steps=12, threads=1, device="cpu", batch=2)
+
+
+def discs(seed=0, shape=(160, 160), noise=0.2):
+    """Bright discs on a dark ground: image (1, 1, Y, X) and object ids (1, Y, X)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    labels = np.zeros(shape, np.int32)
+    for number in range(1, 30):
+        cy, cx, r = rng.uniform(0, shape[0]), rng.uniform(0, shape[1]), rng.uniform(6, 11)
+        body = (y - cy) ** 2 + (x - cx) ** 2 < r * r
+        if not labels[body].any():
+            labels[body] = number
+    image = (labels > 0) + noise * rng.standard_normal(shape)
+    return image.astype(np.float32)[None, None], labels[None]
+
+
+def region(seed=0, kind="classes", known=None, **where):
+    image, labels = discs(seed)
+    labels = (labels > 0).astype(np.int32) if kind == "classes" else labels
+    mask = np.ones(labels.shape, bool) if known is None else known
+    return TrainingRegion(image, labels, mask, None, f"image {seed}", 0, (0, 0, 0), **where)
+
+
+def model(channels=1, **options):
+    config = UNetConfig(in_channels=channels, features=(8, 16), **options)
+    return Checkpoint.from_config(config, default_classes(2), name="small")
+
+
+def instances_model():
+    torch.manual_seed(0)
+    checkpoint = Checkpoint.from_config(UNetConfig(features=(8, 16)), default_classes(3), name="objects")
+    output = Output("instances", "softmax", ("background", "interior", "boundary"), default_classes(2))
+    header = CheckpointHeader("objects", checkpoint.header.config, Normalization(), output, out_channels=3)
+    return Checkpoint(checkpoint.network, header)
+
+
+def finish(trainer, **options):
+    reports = list(trainer.run(**options))
+    return trainer.result, reports
+
+
+@pytest.mark.parametrize("kind", ["classes", "instances"])
+def test_a_network_learns_from_sparse_strokes(kind):
+    known = np.zeros((1, 160, 160), bool)
+    known[0, 20:60] = known[0, :, 90:120] = True
+    checkpoint = model() if kind == "classes" else instances_model()
+    settings = TrainSettings(steps=45, threads=1, device="cpu", augment=False)
+    result, reports = finish(Trainer(checkpoint, [region(0, kind, known)], [region(1, kind)], settings))
+    assert result.score > result.parent_score + 0.2
+    assert result.score > 0.7 if kind == "classes" else result.score > 0.5
+    assert result.steps == 45
+    assert result.stopped_because == "budget"
+    assert reports[-1].progress == 1
+    assert math.isfinite(reports[-1].loss)
+    assert [r.step for r in reports] == sorted(r.step for r in reports)
+
+
+def test_the_parent_stays_as_it_is():
+    checkpoint = model()
+    before = {name: value.clone() for name, value in checkpoint.network.state_dict().items()}
+    result, _ = finish(Trainer(checkpoint, [region()], settings=QUICK))
+    after = checkpoint.network.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert any(not torch.equal(before[n], v) for n, v in result.checkpoint.network.state_dict().items())
+    assert result.parent_scores == result.scores == ()
+    assert result.decision.verdict == "preliminary"
+
+
+def test_fine_tuning_leaves_the_batch_norm_statistics():
+    result, _ = finish(Trainer(model(), [region()], settings=QUICK))
+    child = result.checkpoint
+    again, _ = finish(Trainer(child, [region()], settings=QUICK))
+    first, second = child.network.state_dict(), again.checkpoint.network.state_dict()
+    statistics = [name for name in first if "running" in name]
+    assert statistics
+    assert all(torch.equal(first[name], second[name]) for name in statistics)
+    untrained = model().network.state_dict()
+    assert not any(torch.equal(first[name], untrained[name]) for name in statistics), "a new network takes them"
+
+
+def test_steps_are_repeatable():
+    runs = [finish(Trainer(model(), [region()], [region(1)], QUICK))[0] for _ in range(2)]
+    states = [run.checkpoint.network.state_dict() for run in runs]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert runs[0].scores == runs[1].scores
+
+
+def test_a_resumed_run_is_bit_equal(tmp_path):
+    def make():
+        return Trainer(model(dropout=0.2), [region()], [region(1)], TrainSettings(steps=24, threads=1, device="cpu"))
+
+    whole, _ = finish(make())
+    first = make()
+    calls = iter(range(1000))
+    blocks = 1
+    stopped, _ = finish(first, should_stop=lambda: next(calls) >= blocks + 13)
+    assert stopped.stopped_because == "cancelled"
+    assert 5 < stopped.steps < 20
+    first.save_state(tmp_path / "state.safetensors")
+    second = make()
+    second.load_state(tmp_path / "state.safetensors")
+    resumed, _ = finish(second)
+    assert resumed.steps == whole.steps
+    ours, expected = resumed.checkpoint.network.state_dict(), whole.checkpoint.network.state_dict()
+    assert all(torch.equal(ours[name], expected[name]) for name in expected)
+    assert resumed.scores == whole.scores
+    assert [p.name for p in tmp_path.iterdir()] == ["state.safetensors"]
+
+
+def test_a_damaged_state_is_an_error(tmp_path):
+    trainer = Trainer(model(), [region()], settings=QUICK)
+    path = trainer.save_state(tmp_path / "state.safetensors")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(TrainingError, match="damaged"):
+        trainer.load_state(path)
+    other = Trainer(model(channels=1, residual=True), [region()], settings=QUICK)
+    path.write_bytes(data)
+    with pytest.raises(TrainingError, match="does not belong"):
+        other.load_state(path)
+    assert b"napari_unet.training" in data
+    assert json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+
+
+def test_stopping_keeps_the_best_so_far():
+    stop = [False]
+    trainer = Trainer(model(), [region()], [region(1)], TrainSettings(steps=10_000, threads=1, device="cpu"))
+    last = None
+    for report in trainer.run(lambda: stop[0]):
+        if stop[0]:
+            last = report
+        stop[0] = report.step >= 2
+    assert last.step <= 6
+    assert trainer.result.stopped_because == "cancelled"
+    assert trainer.result.steps < 10
+
+
+def test_a_budget_in_seconds_ends():
+    trainer = Trainer(model(), [region()], [region(1)], TrainSettings(seconds=2, threads=1, device="cpu"))
+    result, reports = finish(trainer)
+    assert result.steps > 0
+    assert result.scores
+    assert all(0 <= report.seconds_left <= 2 for report in reports)
+
+
+def test_the_best_is_kept_not_the_last():
+    """With absurd rates later scores are worse: what is kept is what was scored best."""
+    good, _ = finish(Trainer(model(), [region()], settings=TrainSettings(steps=40, threads=1, device="cpu", batch=2)))
+    wild = TrainSettings(steps=12, batch=2, threads=1, device="cpu", rate=1.0, encoder_rate=1.0, clip=1e9)
+    result, reports = finish(Trainer(good.checkpoint, [region()], [region(1), region(2)], wild))
+    assert result.score == max(r.best_score for r in reports if r.best_score is not None)
+    assert result.decision.verdict == "keep"
+
+
+def test_an_infinite_loss_is_tried_once_more_and_then_an_error():
+    checkpoint = model()
+    with torch.no_grad():
+        checkpoint.network.head.weight.fill_(float("nan"))
+    with pytest.raises(TrainingError, match="diverged"):
+        finish(Trainer(checkpoint, [region()], settings=QUICK))
+
+
+def test_when_memory_runs_out_batch_and_patch_shrink():
+    """The network itself refuses large inputs, as a full device would."""
+
+    class Full(torch.nn.Module):
+        def __init__(self, limit):
+            super().__init__()
+            self.layer = torch.nn.Conv2d(1, 2, 3, padding=1)
+            self.limit = limit
+
+        def forward(self, x):
+            if x.numel() > self.limit:
+                raise torch.OutOfMemoryError(f"out of memory for {x.numel()} values")
+            return self.layer(x)
+
+    for limit, fits in ((64 * 64, True), (16 * 16, False)):
+        module = Full(10**9)
+        checkpoint = Checkpoint.from_module(module, ndim=2, in_channels=1, out_channels=2)
+        assert checkpoint.geometry.divisor == (1, 1)
+        module.limit = limit
+        trainer = Trainer(checkpoint, [region()], settings=TrainSettings(steps=3, threads=1, device="cpu"))
+        if fits:
+            result, _ = finish(trainer)
+            assert result.steps == 3
+        else:
+            with pytest.raises(DeviceError, match="Memory ran out"):
+                finish(trainer)
+
+
+def test_what_cannot_be_learned_says_what_to_paint():
+    nothing = np.zeros((1, 160, 160), bool)
+    with pytest.raises(TrainingError, match="Nothing is known"):
+        Trainer(model(), [region(known=nothing)])
+    image, labels = discs()
+    only_one = TrainingRegion(image, labels * 0, ~nothing, None, "a", 0, (0, 0, 0))
+    with pytest.raises(TrainingError, match="Only 'background' is known") as caught:
+        Trainer(model(), [only_one])
+    assert "'class 1'" in caught.value.hint
+    with pytest.raises(TrainingError, match="label 7"):
+        Trainer(model(), [TrainingRegion(image, labels * 0 + 7, ~nothing, None, "a", 0, (0, 0, 0))])
+    with pytest.raises(TrainingError, match="channels"):
+        Trainer(model(channels=2), [region()])
+    with pytest.raises(TrainingError, match="budget"):
+        TrainSettings(seconds=0)
+
+
+def test_gray_is_repeated_for_a_model_that_says_so():
+    checkpoint = model(channels=3)
+    header = CheckpointHeader(**{**vars(checkpoint.header), "repeat_gray": True})
+    result, _ = finish(Trainer(Checkpoint(checkpoint.network, header), [region()], settings=QUICK))
+    assert result.steps == 12
+
+
+def test_a_volume_and_a_binary_output():
+    rng = np.random.default_rng(0)
+    labels = (rng.random((6, 40, 40)) < 0.3).astype(np.int32)
+    image = (labels + 0.1 * rng.standard_normal(labels.shape)).astype(np.float32)[None]
+    crop = TrainingRegion(image, labels, np.ones(labels.shape, bool), None, "a", 0, (0, 0, 0))
+    torch.manual_seed(0)
+    from napari_unet.model.unet import UNet
+
+    classes = (ClassInfo("background", "#000000"), ClassInfo("cell", "#e69f00"))
+    network = UNet(UNetConfig(ndim=3, out_channels=1, features=(4, 8)))
+    output = Output("binary", "sigmoid", ("foreground",), classes)
+    checkpoint = Checkpoint.from_module(network, ndim=3, in_channels=1, out_channels=1, output=output)
+    result, _ = finish(Trainer(checkpoint, [crop], [crop], TrainSettings(steps=20, threads=1, device="cpu")))
+    assert result.score > result.parent_score
+
+
+def test_blocks_held_back_decide():
+    crops = [region(seed) for seed in range(2)]
+    split = hold_back(crops, 2, seed=1)
+    assert len(split.blocks) >= 2
+    settings = TrainSettings(steps=20, threads=1, device="cpu", batch=2)
+    result, _ = finish(Trainer(model(), split.training, split.validation, settings))
+    assert result.n_blocks == len(split.blocks)
+    assert result.decision.verdict == "adopt"
+
+
+def test_the_anchor_holds_the_unknown():
+    settings = TrainSettings(steps=25, threads=1, device="cpu", batch=2)
+    trained, _ = finish(Trainer(model(), [region()], settings=settings))
+    parent = trained.checkpoint
+    known = np.zeros((1, 160, 160), bool)
+    known[0, :30] = True
+    wrong = region(known=known)
+    wrong.labels[:] = 1 - wrong.labels  # the user wants the opposite here
+    moved = []
+    image = torch.from_numpy(np.ascontiguousarray(wrong.image[:, 0][None]))
+    for anchor in (0.0, 5.0):
+        settings = TrainSettings(steps=25, threads=1, device="cpu", anchor=anchor, rate=1e-2, batch=2)
+        child, _ = finish(Trainer(parent, [wrong], settings=settings))
+        with torch.no_grad():
+            apart = child.checkpoint.network(image).softmax(1) - parent.network(image).softmax(1)
+        moved.append(float(apart[..., 60:, :].abs().mean()))
+    assert moved[1] < 0.7 * moved[0]
