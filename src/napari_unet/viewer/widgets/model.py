@@ -1,0 +1,174 @@
+"""The section that shows and changes the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QMenu
+from superqt import QElidingLabel
+
+from napari_unet.model.builtin import builtin_names, model_card
+from napari_unet.model.header import COLORS, CheckpointHeader, ClassInfo
+from napari_unet.viewer.widgets.classes import ask_classes
+from napari_unet.viewer.widgets.icons import IconButton
+from napari_unet.viewer.widgets.parts import Section, enable, sentence_label, show_text
+
+if TYPE_CHECKING:
+    from napari_unet.viewer.link import ViewerLink
+
+MODEL_FILES = "Models (*.safetensors *.pt *.pth *.ckpt);;All files (*)"
+DEVICES = ("auto", "cpu", "cuda:0", "mps")
+NEW_CLASSES = (ClassInfo("background", COLORS[0]), ClassInfo("foreground", COLORS[1]))
+
+
+class ModelSection(Section):
+    """Choose, open, make and compare models.
+
+    Parameters
+    ----------
+    link : ViewerLink
+        The viewer and its session.
+    """
+
+    def __init__(self, link: ViewerLink) -> None:
+        super().__init__("Model")
+        self.link, self.session = link, link.session
+        self.choice = QComboBox()
+        self.choice.setMinimumContentsLength(8)
+        self.choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.choice.activated.connect(self._on_chosen)
+        self.add = IconButton("plus", "Open a model file, or make a new model")
+        menu = QMenu(self.add)
+        menu.addAction("Open a file…", self.open_file)
+        menu.addAction("Start from my strokes…", self.start_from_strokes)
+        self._from_parent = menu.addAction("New from this model, with classes…", self.new_from_parent)
+        self.add.setMenu(menu)
+        self.header.addWidget(self.choice, 1)
+        self.header.addWidget(self.add)
+        self.summary = sentence_label(dim=True)
+        self.info = IconButton("info", "Model card and history", self.show_card)
+        self.back = IconButton("back", "Back to the parent", lambda: link.run(self.session.back))
+        self.row(self.summary, self.info, self.back)
+        self.device = QComboBox()
+        self.device.addItems(DEVICES)
+        self.device.setToolTip("What the network runs on; “auto” takes a GPU when there is one")
+        self.device.activated.connect(self._on_device)
+        self.device_note = QElidingLabel("a GPU when there is one")
+        self.device_note.setStyleSheet("font-size: 8pt;")
+        row = self.row(QLabel("Runs on"), self.device)
+        row.addWidget(self.device_note, 1)
+        self.refresh()
+
+    # ---- what the user does --------------------------------------------------------------------
+
+    def open_file(self) -> None:
+        """Ask for a checkpoint and make it the current model."""
+        path, _ = QFileDialog.getOpenFileName(self, "Open a model", "", MODEL_FILES)
+        if path:
+            self.link.run(lambda: self.session.select_model(path))
+
+    def start_from_strokes(self) -> None:
+        """Make a model from nothing; two strokes give its first result."""
+        self._new(NEW_CLASSES, None, "my model")
+
+    def new_from_parent(self) -> None:
+        """Make a model with classes of its own from the features of the current one."""
+        model = self.session.model
+        if model is not None:
+            output = model.header.output
+            self._new(NEW_CLASSES if output.instances else output.classes, model.path, f"{model.header.name} (mine)")
+
+    def _new(self, classes: tuple[ClassInfo, ...], parent: str | None, name: str) -> None:
+        answer = ask_classes(self, classes, name)
+        if answer is None:
+            return
+        name, classes = answer
+        source = self.link.image.source
+        ndim = 3 if source is not None and source.has("Z") and source.shape[1] > 1 else 2
+
+        def command() -> None:
+            self.link.image.need()
+            channels = 1 if source is None else source.n_channels
+            self.session.new_model(classes, parent, ndim=ndim, in_channels=channels, name=name)
+
+        self.link.run(command)
+
+    def _on_chosen(self, index: int) -> None:
+        path = self.choice.itemData(index)
+        if self.session.model is None or path != self.session.model.path:
+            self.link.run(lambda: self.session.select_model(path))
+        self.refresh()
+
+    def _on_device(self) -> None:
+        self.session.set_device(self.device.currentText())
+        self.device_note.setText("from the next click on")
+
+    def show_card(self) -> None:
+        """Show what the model says about itself, and how it came about."""
+        model = self.session.model
+        if model is None:
+            return
+        lines = [describe(model.header), ""]
+        if model.path in builtin_names():
+            lines.append(model_card(model.path))
+        else:
+            lines += [f"{key}: {value}" for key, value in model.header.provenance.items()]
+        lines += ["", "Versions of this session, the newest last:"]
+        for version in self.session.versions:
+            mark = "→" if version is model else " "
+            lines.append(f"{mark} {Path(version.path).stem}  {version.header.name}  {version.summary}")
+        show_text(self, model.header.name, "\n".join(lines))
+
+    # ---- what it shows -------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Show the session's model."""
+        session, model = self.session, self.session.model
+        self.choice.clear()
+        if model is None:
+            self.choice.addItem("choose a model…", "")
+        versions = {version.path: version for version in session.versions}
+        for path in session.model_names():
+            version = versions.get(path)
+            self.choice.addItem(path if path in builtin_names() else _title(path, version), path)
+        if model is not None:
+            self.choice.setCurrentIndex(self.choice.findData(model.path))
+            self.choice.setToolTip(model.summary or model.header.name)
+        busy = "A model is being opened or made." if "model" in session.jobs else ""
+        round_waits = "The last training round waits for Keep or Discard." if session.round else ""
+        enable(self.choice, busy or round_waits, self.choice.toolTip())
+        enable(self.add, busy or round_waits, "Open a model file, or make a new model")
+        self._from_parent.setEnabled(model is not None)
+        self.summary.setText("Opening…" if busy else "no model" if model is None else describe(model.header))
+        none = "" if model is not None else "No model is chosen."
+        enable(self.info, none, "Model card and history")
+        parent = session.parent_version()
+        no_parent = none or ("" if parent is not None else "The model has no parent in this session.")
+        name = "" if parent is None else f" “{_title(parent.path, parent)}”"
+        enable(self.back, no_parent or round_waits, f"Back to the parent{name}")
+        self.device.setCurrentText(session.settings.device)
+
+    def refresh_note(self, note: str) -> None:
+        """Show the sentence about the device that a job has chosen."""
+        if note:
+            self.device_note.setText(note)
+            self.device_note.setToolTip(note)
+
+
+def describe(header: CheckpointHeader) -> str:
+    """Return what a model takes and gives, in a line.
+
+    Parameters
+    ----------
+    header : CheckpointHeader
+        Of the model.
+    """
+    output = header.output
+    what = "instances" if output.instances else f"{len(output.classes)} classes" if output.kind == "classes" else "foreground"
+    return f"{header.ndim}D · {header.in_channels} ch · {what}"
+
+
+def _title(path: str, version: object) -> str:
+    name = getattr(getattr(version, "header", None), "name", "")
+    return f"{name} · {Path(path).stem}" if name else Path(path).stem

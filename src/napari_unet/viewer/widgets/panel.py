@@ -1,0 +1,177 @@
+"""The panel: one dock widget, its sections in the order of the work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+
+from napari_unet.viewer.link import ViewerLink
+from napari_unet.viewer.widgets.classes import ClassesSection
+from napari_unet.viewer.widgets.export import ExportSection
+from napari_unet.viewer.widgets.image import ImageSection
+from napari_unet.viewer.widgets.known import KnownSection
+from napari_unet.viewer.widgets.model import ModelSection
+from napari_unet.viewer.widgets.parts import MessageBar
+from napari_unet.viewer.widgets.retrain import RetrainSection
+from napari_unet.viewer.widgets.segment import SegmentSection
+
+if TYPE_CHECKING:
+    import napari
+
+DEFAULT_MODEL = "nuclei-2d"
+SETTLE = 400  # ms after opening before what is needed later is made ready
+
+
+class UNetPanel(QWidget):
+    """Segment with a U-Net, correct by hand, retrain, export.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        The viewer; napari hands it over.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.setObjectName("unet-panel")
+        self.link = ViewerLink(napari_viewer)
+        self.session = self.link.session
+        self.model = ModelSection(self.link)
+        self.image = ImageSection(self.link)
+        self.segment = SegmentSection(self.link)
+        self.classes = ClassesSection(self.link)
+        self.known = KnownSection(self.link)
+        self.retrain = RetrainSection(self.link)
+        self.export = ExportSection(self.link)
+        self.message = MessageBar()
+        self.sections = (
+            self.model,
+            self.image,
+            self.segment,
+            self.classes,
+            self.known,
+            self.retrain,
+            self.export,
+        )
+        self._lay_out()
+        self._disposed = False
+        self._seen_shown = False
+        events = self.session.events
+        self._connections: tuple[tuple[Any, Any], ...] = (
+            (events.images_changed, self._on_image),
+            (events.model_changed, self._on_model),
+            (events.labels_created, self._on_labels),
+            (events.known_changed, self._on_known),
+            (events.job_changed, self._on_job),
+            (events.round_changed, self._on_model),
+            (events.history_changed, self._on_history),
+            (events.message, self.message.say),
+            (self.link.image.changed, self._on_image),
+            (self.link.changed, self._on_link),
+            (self.link.overlay_changed, self.known.show_overlay),
+        )
+        for signal, slot in self._connections:
+            signal.connect(slot)
+        self.destroyed.connect(self.link.close)
+        if self.session.model is None and DEFAULT_MODEL in self.session.model_names():
+            self.link.run(lambda: self.session.start_with(DEFAULT_MODEL))
+
+    def _lay_out(self) -> None:
+        inside = QWidget()
+        layout = QVBoxLayout(inside)
+        layout.setContentsMargins(4, 4, 6, 4)
+        layout.setSpacing(0)
+        for index, section in enumerate(self.sections):
+            if index:
+                line = QFrame()
+                line.setFrameShape(QFrame.Shape.HLine)
+                line.setFixedHeight(1)
+                layout.addWidget(line)
+            layout.addWidget(section)
+        layout.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inside)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(2)
+        outer.addWidget(scroll, 1)
+        outer.addWidget(self.message)
+        self.setMinimumSize(280, 300)
+
+    # ---- life ----------------------------------------------------------------------------------
+
+    def event(self, event: QEvent) -> bool:
+        """Close down when the dock lets go of the panel; napari does not delete it."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None and self._seen_shown:
+            self.dispose()
+        return bool(super().event(event))
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802
+        """Once the panel stands, make ready what a later click needs."""
+        super().showEvent(event)
+        if not self._seen_shown:
+            self._seen_shown = True
+            QTimer.singleShot(SETTLE, self._settle)
+
+    def _settle(self) -> None:
+        if not self._disposed:
+            self.retrain.prepare()
+            self.session.warm("compute")
+
+    def dispose(self) -> None:
+        """Stop jobs and let go of the viewer; what is known stays with its session."""
+        if self._disposed:
+            return
+        self._disposed = True
+        for signal, slot in self._connections:
+            signal.disconnect(slot)
+        self.link.close()
+
+    # ---- events --------------------------------------------------------------------------------
+
+    def _on_image(self) -> None:
+        self.image.refresh()
+        self._on_link()
+
+    def _on_link(self) -> None:
+        self.segment.refresh()
+        self.known.refresh()
+        self.retrain.refresh()
+        self.export.refresh()
+
+    def _on_model(self) -> None:
+        self.model.refresh()
+        self.classes.refresh()
+        self._on_link()
+
+    def _on_labels(self, image_id: str) -> None:
+        self._on_link()
+
+    def _on_known(self, image_id: str) -> None:
+        self.known.refresh()
+        self.retrain.refresh()
+
+    def _on_history(self) -> None:
+        self.known.refresh()
+
+    def _on_job(self, name: str) -> None:
+        running = name in self.session.jobs
+        if name == "segment":
+            self.segment.refresh()
+            if running:
+                self.model.refresh_note(self.session.jobs[name].note)
+        elif name == "train":
+            self.retrain.refresh()
+        if not running or self._known_jobs_changed():
+            self._on_model()
+
+    def _known_jobs_changed(self) -> bool:
+        """Tell whether a job has started or ended since the last look."""
+        now = frozenset(self.session.jobs)
+        before, self._jobs = getattr(self, "_jobs", frozenset()), now
+        return now != before

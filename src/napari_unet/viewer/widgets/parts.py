@@ -1,0 +1,270 @@
+"""Pieces that several sections of the panel are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QMenu,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unet.viewer.widgets.icons import IconButton
+
+TITLE_WIDTH = 66
+
+
+class Section(QWidget):
+    """A titled part of the panel: the main control beside the title, the rest below, collapsible.
+
+    Parameters
+    ----------
+    title : str
+        One word.
+    """
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self.toggle = QToolButton()
+        self.toggle.setText(title)
+        self.toggle.setCheckable(True)
+        self.toggle.setChecked(True)
+        self.toggle.setAutoRaise(True)
+        self.toggle.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.toggle.setArrowType(Qt.ArrowType.DownArrow)
+        self.toggle.setFixedWidth(TITLE_WIDTH + 16)
+        self.toggle.setStyleSheet("QToolButton { border: none; font-weight: 600; background: transparent; }")
+        self.toggle.setToolTip(f"Collapse or expand “{title}”")
+        self.header = QHBoxLayout()
+        self.header.setSpacing(4)
+        self.header.addWidget(self.toggle)
+        self.content = QWidget()
+        self.body = QVBoxLayout(self.content)
+        self.body.setContentsMargins(20, 0, 0, 0)
+        self.body.setSpacing(3)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 2, 0, 2)
+        outer.setSpacing(2)
+        outer.addLayout(self.header)
+        outer.addWidget(self.content)
+        self.toggle.toggled.connect(self._expand)
+
+    def _expand(self, expanded: bool) -> None:
+        self.toggle.setArrowType(Qt.ArrowType.DownArrow if expanded else Qt.ArrowType.RightArrow)
+        self.content.setVisible(expanded)
+
+    def row(self, *widgets: QWidget, stretch: bool = False) -> QHBoxLayout:
+        """Add widgets side by side to the body and return their layout."""
+        layout = QHBoxLayout()
+        layout.setSpacing(4)
+        for widget in widgets:
+            layout.addWidget(widget)
+        if stretch:
+            layout.addStretch(1)
+        self.body.addLayout(layout)
+        return layout
+
+
+class JobBar(QWidget):
+    """A progress bar with the time left, and a button that cancels."""
+
+    cancelled = Signal()
+
+    def __init__(self, tip: str) -> None:
+        super().__init__()
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(True)
+        self.bar.setFixedHeight(18)
+        self.stop = IconButton("cross", tip)
+        self.stop.clicked.connect(self.cancelled)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.bar, 1)
+        layout.addWidget(self.stop)
+
+    def show_progress(self, done: int, total: int, text: str, seconds_left: float | None, stopping: bool) -> None:
+        """Show how far a job is.
+
+        Parameters
+        ----------
+        done, total : int
+            Steps; a total of 0 shows that something happens.
+        text : str
+            What happens.
+        seconds_left : float or None
+            Time left, if it can be told.
+        stopping : bool
+            The job was cancelled and has not ended yet.
+        """
+        self.bar.setRange(0, max(total, 0))
+        self.bar.setValue(min(done, total))
+        left = "" if seconds_left is None else minutes(seconds_left)
+        self.bar.setFormat("stopping…" if stopping else left or text)
+        self.bar.setToolTip(f"{text} {done} of {total}" if total else text)
+        self.stop.setEnabled(not stopping)
+
+
+class MessageBar(QFrame):
+    """One sentence at the foot of the panel; the details are one click away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("message")
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.sentence = sentence_label()
+        self.details = QPushButton("Details")
+        self.details.clicked.connect(self._show_details)
+        self.close_button = IconButton("cross", "Close this message", self.hide)
+        self._text = ""
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(6, 3, 3, 3)
+        layout.setSpacing(4)
+        layout.addWidget(self.sentence, 1)
+        layout.addWidget(self.details, 0, Qt.AlignmentFlag.AlignTop)
+        layout.addWidget(self.close_button, 0, Qt.AlignmentFlag.AlignTop)
+        self.hide()
+
+    def say(self, level: str, sentence: str, details: str) -> None:
+        """Show a sentence.
+
+        Parameters
+        ----------
+        level : {"info", "error"}
+            Errors stand out.
+        sentence : str
+            Plain text.
+        details : str
+            What the button shows, such as a traceback; empty for nothing.
+        """
+        color = "#d55e00" if level == "error" else "#0072b2"
+        self.setStyleSheet(f"#message {{ border: 1px solid {color}; border-left: 4px solid {color}; }}")
+        self.sentence.setText(sentence)
+        self._text = details
+        self.details.setVisible(bool(details))
+        self.show()
+
+    def _show_details(self) -> None:
+        show_text(self, "Details", self._text)
+
+
+def show_text(parent: QWidget, title: str, text: str) -> None:
+    """Open a window with plain text that can be copied.
+
+    Parameters
+    ----------
+    parent : QWidget
+        Where it belongs.
+    title : str
+        Title of the window.
+    text : str
+        What it shows.
+    """
+    dialog = QDialog(parent)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.setWindowTitle(title)
+    dialog.resize(560, 360)
+    view = QPlainTextEdit(text)
+    view.setReadOnly(True)
+    buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+    buttons.rejected.connect(dialog.reject)
+    layout = QVBoxLayout(dialog)
+    layout.addWidget(view)
+    layout.addWidget(buttons)
+    dialog.open()
+
+
+def sentence_label(text: str = "", dim: bool = False) -> QLabel:
+    """Return a label for plain text that wraps; names of files and layers are never read as markup.
+
+    Parameters
+    ----------
+    text : str
+        What it says.
+    dim : bool
+        Less prominent.
+    """
+    label = QLabel(text)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setWordWrap(True)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    if dim:
+        label.setStyleSheet("font-size: 8pt;")
+    return label
+
+
+class SplitButton(QWidget):
+    """A button with a second one beside it that opens a menu of variants.
+
+    Parameters
+    ----------
+    text : str
+        On the main button.
+    clicked : callable
+        What the main button does.
+    variants : sequence of (str, callable)
+        Entries of the menu.
+    """
+
+    def __init__(
+        self, text: str, clicked: Callable[[], object], variants: Sequence[tuple[str, Callable[[], object]]]
+    ) -> None:
+        super().__init__()
+        self.button = QPushButton(text)
+        self.button.clicked.connect(lambda: clicked())
+        self.more = IconButton("down", "More ways")
+        self.more.setFixedWidth(20)
+        menu = QMenu(self.more)
+        for name, action in variants:
+            menu.addAction(name, action)
+        self.more.setMenu(menu)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(1)
+        layout.addWidget(self.button)
+        layout.addWidget(self.more)
+
+
+def enable(button: QWidget, problem: str, tip: str) -> None:
+    """Enable a button, or disable it and say in its tooltip what is missing.
+
+    Parameters
+    ----------
+    button : QWidget
+        The button.
+    problem : str
+        What is missing; empty if nothing is.
+    tip : str
+        What the button does.
+    """
+    button.setEnabled(not problem)
+    button.setToolTip(problem or tip)
+
+
+def minutes(seconds: float) -> str:
+    """Return a time as minutes and seconds.
+
+    Parameters
+    ----------
+    seconds : float
+        Not negative.
+
+    Examples
+    --------
+    >>> minutes(68.2)
+    '1:08'
+    """
+    whole = round(max(seconds, 0))
+    return f"{whole // 60}:{whole % 60:02d}"
