@@ -13,9 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from nuclei_2d_data import load_split, read_image
 from tifffile import imread
-from train_nuclei_2d import CONFIG, average_precision
 
 from napari_unet.image.normalize import Normalization
 from napari_unet.inference.objects import ObjectSettings
@@ -23,6 +21,8 @@ from napari_unet.inference.predictor import Predictor
 from napari_unet.model.checkpoint import Checkpoint
 from napari_unet.model.header import CheckpointHeader, ClassInfo, Output
 from napari_unet.model.unet import UNet
+from nuclei_2d_data import load_split, read_image
+from train_nuclei_2d import CONFIG, average_precision
 
 BUILTIN = Path(__file__).parents[1] / "src" / "napari_unet" / "model" / "builtin" / "nuclei-2d.safetensors"
 OUTPUT = Output(

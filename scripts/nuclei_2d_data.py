@@ -124,7 +124,7 @@ def load(folder: Path, part: str) -> list[Sample]:
 
 
 def targets(labels: Labels) -> NDArray[np.int64]:
-    """Background 0, interior 1, boundary 2.
+    """Background 0, interior 1, boundary 2, boundary between touching objects 3.
 
     The boundary is one pixel inside each object, and two pixels where objects touch.
     """
@@ -133,7 +133,7 @@ def targets(labels: Labels) -> NDArray[np.int64]:
     outer = ndimage.minimum_filter(labels, 3) != labels
     # The largest label within two pixels is foreign, or the smallest one that is no background.
     touching = (ndimage.maximum_filter(labels, 5) != labels) | (ndimage.minimum_filter(filled, 5) != labels)
-    return np.where(inside & (outer | touching), 2, inside).astype(np.int64)
+    return np.where(inside & touching, 3, np.where(inside & outer, 2, inside)).astype(np.int64)
 
 
 def draw_weights(samples: list[Sample]) -> NDArray[np.float64]:
@@ -160,6 +160,8 @@ def crop(sample: Sample, size: int, generator: np.random.Generator) -> tuple[Flo
     scale = float(np.exp(generator.uniform(np.log(0.5), np.log(2.0)) * generator.choice((0.4, 1.0))))
     source = round(size / scale)
     image, labels = _cut(sample, source, generator)
+    if np.count_nonzero(labels) < 0.03 * labels.size:  # mostly background: try once more
+        image, labels = _cut(sample, source, generator)
     image, labels = _resize(image, labels, size)
     turns, flip = int(generator.integers(4)), bool(generator.integers(2))
     image, labels = np.rot90(image, turns, (1, 2)), np.rot90(labels, turns)

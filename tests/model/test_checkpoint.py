@@ -87,6 +87,9 @@ def test_diverged_weights_are_not_saved(small, tmp_path):
 def test_unknown_names_are_explained(tmp_path):
     with pytest.raises(CheckpointError, match="Built in"):
         load_checkpoint("no-such-model")
+    for name in ("a" * 5000, "nul\0byte", ""):
+        with pytest.raises(CheckpointError):
+            read_header(name)
     with pytest.raises(CheckpointError, match="folder"):
         load_checkpoint(tmp_path)
 
@@ -130,7 +133,7 @@ def test_new_classes_do_not_show_before_they_are_learned(small, tmp_path):
     small.save(tmp_path / "parent")
     grown = small.with_classes(classes("background", "class 1", "class 2", "new"))
     scores = grown.network(torch.rand(1, 1, 16, 16)).softmax(1)
-    assert float(scores[:, 3].mean()) < 0.2
+    assert scores[:, 3].mean().item() < 0.2
     assert grown.header.parent == small.header.weights_hash
     assert grown.header.weights_hash == ""
     reloaded = load_checkpoint(grown.save(tmp_path / "child"))

@@ -159,6 +159,6 @@ def test_weights_that_do_not_fit_are_named(name, tensor, words, tmp_path):
 def test_no_more_than_five_differences_are_listed(tmp_path):
     state = {key: value for key, value in reference().state_dict().items() if "up" not in key}
     torch.save(state, tmp_path / "model.pth")
-    with pytest.raises(CheckpointError, match="and [0-9]+ more") as error:
+    with pytest.raises(CheckpointError, match=r"and [0-9]+ more") as error:
         load_checkpoint(tmp_path / "model.pth")
     assert str(error.value).count("is missing") == 5

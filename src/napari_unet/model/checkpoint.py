@@ -5,20 +5,30 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from napari_unet.errors import CheckpointError
 from napari_unet.image.normalize import Normalization
-from napari_unet.model.builtin import builtin_names, builtin_path
+from napari_unet.model.builtin import builtin_names
 from napari_unet.model.config import UNetConfig
 from napari_unet.model.geometry import Geometry, geometry_of
-from napari_unet.model.header import COLORS, CheckpointHeader, ClassInfo, Output
-from napari_unet.model.tensorfile import header_of, read_table
+from napari_unet.model.header import CheckpointHeader, ClassInfo, Output
+from napari_unet.model.opening import find_checkpoint, own_header
+from napari_unet.model.outputs import class_output, default_classes, default_output
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Checkpoint", "builtin_names", "default_classes", "default_output", "load_checkpoint", "read_header"]
+__all__ = [
+    "Checkpoint",
+    "builtin_names",
+    "default_classes",
+    "default_output",
+    "find_checkpoint",
+    "load_checkpoint",
+    "own_header",
+    "read_header",
+]
 
 SUFFIX = ".safetensors"
 
@@ -98,7 +108,7 @@ class Checkpoint:
             name=name,
             config=config,
             normalization=normalization or Normalization(),
-            output=_class_output(classes),
+            output=class_output(classes),
             voxel_size=voxel_size,
             ndim=config.ndim,
             in_channels=config.in_channels,
@@ -180,7 +190,7 @@ class Checkpoint:
         header = replace(
             self.header,
             config=config,
-            output=_class_output(classes),
+            output=class_output(classes),
             parent=self.header.weights_hash or self.header.parent,
             weights_hash="",
             out_channels=len(classes),
@@ -261,55 +271,3 @@ def read_header(source: str | Path) -> CheckpointHeader:
     """
     path = find_checkpoint(source)
     return own_header(path) or load_checkpoint(path).header
-
-
-def default_classes(count: int) -> tuple[ClassInfo, ...]:
-    """Return the background and numbered classes, with colours."""
-    names = ("background", *(f"class {index}" for index in range(1, count)))
-    return tuple(ClassInfo(name, COLORS[index % len(COLORS)]) for index, name in enumerate(names))
-
-
-def default_output(channels: int) -> Output:
-    """Return what the logits of a network mean when nobody says: foreground, or one class each."""
-    if channels == 1:
-        classes = (ClassInfo("background", COLORS[0]), ClassInfo("foreground", COLORS[1]))
-        return Output("binary", "sigmoid", ("foreground",), classes)
-    return _class_output(default_classes(channels))
-
-
-def _class_output(classes: tuple[ClassInfo, ...]) -> Output:
-    return Output("classes", "softmax", tuple(info.name for info in classes), tuple(classes))
-
-
-def find_checkpoint(source: str | Path) -> Path:
-    """Return the file of a built-in name or of a path that exists.
-
-    Raises
-    ------
-    CheckpointError
-        If there is neither.
-    """
-    if isinstance(source, str) and source in builtin_names():
-        return builtin_path(source)
-    path = Path(source)
-    if not path.exists():
-        built_in: Any = ", ".join(builtin_names()) or "none"
-        raise CheckpointError(f"There is no file {path}, nor a built-in model of that name.", f"Built in: {built_in}.")
-    return path
-
-
-def own_header(path: Path) -> CheckpointHeader | None:
-    """Return the header of one of our own files, without torch; None for anything else.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is ours but damaged or out of bounds.
-    """
-    if not path.is_file():
-        return None
-    with path.open("rb") as stream:
-        if stream.read(9)[8:] != b"{":
-            return None
-    values = header_of(path, read_table(path))
-    return None if values is None else CheckpointHeader.from_dict(values)

@@ -1,0 +1,24 @@
+"""What channels mean when nobody says. Free of torch."""
+
+from __future__ import annotations
+
+from napari_unet.model.header import COLORS, ClassInfo, Output
+
+
+def default_classes(count: int) -> tuple[ClassInfo, ...]:
+    """Return the background and numbered classes, with colours."""
+    names = ("background", *(f"class {index}" for index in range(1, count)))
+    return tuple(ClassInfo(name, COLORS[index % len(COLORS)]) for index, name in enumerate(names))
+
+
+def default_output(channels: int) -> Output:
+    """Return what the logits of a network mean when nobody says: foreground, or one class each."""
+    if channels == 1:
+        classes = (ClassInfo("background", COLORS[0]), ClassInfo("foreground", COLORS[1]))
+        return Output("binary", "sigmoid", ("foreground",), classes)
+    return class_output(default_classes(channels))
+
+
+def class_output(classes: tuple[ClassInfo, ...]) -> Output:
+    """Return the output of a network with one softmax channel per class."""
+    return Output("classes", "softmax", tuple(info.name for info in classes), tuple(classes))
