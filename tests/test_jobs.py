@@ -105,7 +105,7 @@ def test_cancel_ends_in_cancelled_and_nothing_else(process_runner):
 
 
 def test_a_job_that_ignores_its_cancellation_loses_its_process(process_runner, monkeypatch):
-    monkeypatch.setattr("napari_unet.jobs.KILL_AFTER", 0.5)
+    monkeypatch.setattr("napari_unet.jobs.runner.KILL_AFTER", 0.5)
     job = process_runner.submit(ignore_cancel)
     job.cancel()
     process_runner.wait(job, 60)

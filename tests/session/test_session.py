@@ -275,13 +275,13 @@ def test_table_has_a_row_per_object(opened, tmp_path):
     columns = {}
     session.export_table(image_id, tmp_path / "objects.csv", then=columns.update)
     assert len(columns["label"]) == len(np.unique(labels)) - 1
-    rows = list(csv.DictReader(open(tmp_path / "objects.csv", encoding="utf-8")))
+    rows = list(csv.DictReader((tmp_path / "objects.csv").read_text("utf-8").splitlines()))
     assert len(rows) == 4
     assert rows[0]["model_hash"] == session.model.header.weights_hash
 
 
 def test_export_model_is_the_model(opened, tmp_path):
-    session, image_id, _ = opened
+    session, _, _ = opened
     session.export_model(tmp_path / "mine.safetensors")
     again = Session(JobRunner("inline"), WorkFolder.create(tmp_path / "other"))
     again.select_model(tmp_path / "mine.safetensors")

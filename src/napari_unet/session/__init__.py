@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_unet.session.core import SessionSettings
 from napari_unet.session.session import Session
+from napari_unet.session.settings import SessionSettings
 
 __all__ = ["Session", "SessionSettings"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ import numpy.typing as npt
 from napari_unet.errors import UserError
 from napari_unet.image.axes import canonical_view, label_axes
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.objects import ObjectSettings
 from napari_unet.jobs import Job, JobRunner, JobState, LazyArray, Progress
 from napari_unet.learning.boxes import Box, union
 from napari_unet.learning.edits import Edit
@@ -21,6 +20,7 @@ from napari_unet.learning.edits import Step as TruthChange
 from napari_unet.learning.truth import Truth
 from napari_unet.project.folder import WorkFolder
 from napari_unet.session.history import History
+from napari_unet.session.settings import SessionSettings
 from napari_unet.session.state import (
     Curve,
     ImageState,
@@ -33,77 +33,8 @@ from napari_unet.session.state import (
     is_instances,
     truth_key,
 )
+from napari_unet.session.steps import LabelStep
 from napari_unet.session.tasks import warm_up
-
-
-@dataclass(frozen=True)
-class SessionSettings:
-    """What the user may set once for all images.
-
-    Parameters
-    ----------
-    device : str
-        "auto", "cpu", "cuda:0", "mps", …
-    precision : str
-        "auto", "float32" or "bfloat16".
-    objects : ObjectSettings
-        How scores become labels.
-    first_seconds, first_steps : float, int or None
-        Budget of the round that starts by itself once two classes of a new model are painted;
-        steps instead of seconds where it has to be repeatable.
-    seed : int
-        Seed of training and of the choice of validation blocks.
-    """
-
-    device: str = "auto"
-    precision: str = "auto"
-    objects: ObjectSettings = field(default_factory=ObjectSettings)
-    first_seconds: float = 3.0
-    first_steps: int | None = None
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class LabelStep:
-    """A change of one image's labels in the history."""
-
-    title: str
-    session: SessionCore
-    image_id: str
-    labels: LabelState
-    change: TruthChange
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that the step holds, in bytes."""
-        return self.change.nbytes
-
-    def undo(self) -> None:
-        """Take the change back."""
-        self.session.tell_places(self.image_id, self.labels, self.change.undo(self.labels.truth))
-
-    def redo(self) -> None:
-        """Do the change again."""
-        self.session.tell_places(self.image_id, self.labels, self.change.redo(self.labels.truth))
-
-
-@dataclass(frozen=True)
-class ModelStep:
-    """A change of the current model in the history."""
-
-    title: str
-    session: SessionCore
-    before: ModelVersion | None
-    after: ModelVersion | None
-    nbytes: int = 0
-
-    def undo(self) -> None:
-        """Return to the model before."""
-        self.session.set_model(self.before)
-
-    def redo(self) -> None:
-        """Take the model after again."""
-        self.session.set_model(self.after)
 
 
 class SessionCore:
@@ -220,7 +151,7 @@ class SessionCore:
             # Object ids are never used twice, so 65,535 of them can run out; classes are few.
             dtype = np.uint32 if instances else np.uint16
             array = np.zeros([lengths[letter] for letter in axes], dtype)
-            truth = Truth(canonical_view(array, axes), instances=instances)
+            truth = Truth(canonical_view(array, axes), empty=True, instances=instances)
             labels = image.labels[self.key(model)] = LabelState(truth, array)
             self.events.labels_created.emit(image_id)
         return labels

@@ -11,8 +11,9 @@ from napari_unet.errors import UserError
 from napari_unet.learning.boxes import Box, whole
 from napari_unet.learning.edits import Edit
 from napari_unet.learning.truth import Point
-from napari_unet.session.core import LabelStep, SessionCore
+from napari_unet.session.core import SessionCore
 from napari_unet.session.state import LabelState
+from napari_unet.session.steps import LabelStep
 
 
 class Correcting(SessionCore):

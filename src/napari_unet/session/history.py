@@ -15,7 +15,7 @@ class Step(Protocol):
 
     @property
     def title(self) -> str:
-        """What the user did, for tooltips: "paint", "segment", …"""
+        """What the user did, for tooltips, such as "paint" or "segment"."""
 
     @property
     def nbytes(self) -> int:

@@ -13,10 +13,10 @@ from napari_unet.inference.objects import ObjectSettings
 from napari_unet.model.builtin import builtin_names
 from napari_unet.model.checkpoint import find_checkpoint, own_header
 from napari_unet.model.header import COLORS, CheckpointHeader, ClassInfo
-from napari_unet.session.core import ModelStep
 from napari_unet.session.model_tasks import ImportRequest, NewModelRequest, import_checkpoint, new_model
 from napari_unet.session.segmenting import Segmenting
 from napari_unet.session.state import ModelVersion
+from napari_unet.session.steps import ModelStep
 
 
 class Modelling(Segmenting):

@@ -14,8 +14,9 @@ from napari_unet.jobs import Job, JobState
 from napari_unet.learning.boxes import Box
 from napari_unet.learning.edits import PredictionEdit, combine
 from napari_unet.learning.identity import inherit_ids
-from napari_unet.session.core import LabelStep, SessionCore
+from napari_unet.session.core import SessionCore
 from napari_unet.session.state import LabelState, ModelVersion
+from napari_unet.session.steps import LabelStep
 from napari_unet.session.tasks import (
     CHUNK,
     DecodeRequest,

@@ -11,9 +11,9 @@ from napari_unet.image.source import ImageSource
 from napari_unet.jobs import Job
 from napari_unet.learning.samples import crop_boxes
 from napari_unet.learning.settings import TrainReport, TrainSettings
-from napari_unet.session.core import LabelStep
 from napari_unet.session.models import Modelling
 from napari_unet.session.state import Curve, LabelState, ModelVersion, Round
+from napari_unet.session.steps import LabelStep
 from napari_unet.session.training_tasks import KnownCrop, KnownImage, TrainOutcome, TrainRequest, train
 
 

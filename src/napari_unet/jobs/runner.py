@@ -1,44 +1,19 @@
-"""Long work: the only place where a thread or a process starts.
-
-Importing torch stops a Qt window for half a second even from a thread, and a crash in a GPU library
-takes its process along. Work therefore runs in a worker process (`napari_unet.worker`), and its
-messages wait in a bounded queue until the owner of the window delivers them::
-
-    main thread          reader thread (one per worker)         worker process
-    submit ──────────────────────────── run ──────────────────► function(context, request)
-    deliver ◄── queue ◄── prepare ◄──── report, progress ◄────── context.report(value)
-                          array[index] ◄─────── read ◄────────── RemoteArray[index]
-    job.cancel ──────────────────────── cancel ───────────────► context.cancelled
-
-In the terminal and in most tests the same functions run inline, in the caller's thread.
-"""
+"""Job and JobRunner: start work, deliver what it says, cancel it."""
 
 from __future__ import annotations
 
 import queue
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
 
-import numpy as np
-
 from napari_unet.errors import UserError
+from napari_unet.jobs.context import JobContext, Progress, run_guarded
 
-PROGRESS_INTERVAL = 0.1  # seconds between two progress reports of one job
 KILL_AFTER = 5.0  # seconds a cancelled job may take to stop by itself
 QUEUE_LENGTH = 64  # messages that wait for the main thread before the worker waits, too
-
-
-class Cancelled(Exception):
-    """Raised inside a job function by `JobContext.check` once the job was cancelled."""
-
-
-class UnexpectedError(UserError):
-    """A bug or a failure of the machine inside a job; `details` holds the traceback."""
 
 
 class JobState(Enum):
@@ -49,89 +24,6 @@ class JobState(Enum):
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a job is: `done` of `total` steps, and the seconds left if they can be told."""
-
-    done: int
-    total: int
-    text: str = ""
-    seconds_left: float | None = None
-
-
-@dataclass(frozen=True)
-class LazyArray:
-    """An array that a worker process reads piece by piece instead of receiving a copy.
-
-    Parameters
-    ----------
-    array : array-like
-        Anything with shape, dtype and ``__getitem__``: numpy, dask, zarr.
-    """
-
-    array: Any
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the array."""
-        return tuple(int(n) for n in self.array.shape)
-
-    @property
-    def ndim(self) -> int:
-        """Number of dimensions."""
-        return len(self.shape)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the values."""
-        dtype: np.dtype[Any] = np.dtype(self.array.dtype)
-        return dtype
-
-    def __getitem__(self, index: Any) -> np.ndarray[Any, Any]:
-        return np.asarray(self.array[index])
-
-
-class JobContext:
-    """What a job function sees of its job.
-
-    Parameters
-    ----------
-    send : callable
-        Takes ("report" or "progress", value) to the caller.
-    is_cancelled : callable
-        Tells whether the job was cancelled.
-    """
-
-    def __init__(self, send: Callable[[str, Any], None], is_cancelled: Callable[[], bool]) -> None:
-        self._send = send
-        self._is_cancelled = is_cancelled
-        self._start = time.perf_counter()
-        self._last_progress = -np.inf
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the job should stop at the next step."""
-        return self._is_cancelled()
-
-    def check(self) -> None:
-        """Raise `Cancelled` if the job was cancelled."""
-        if self.cancelled:
-            raise Cancelled
-
-    def report(self, value: Any) -> None:
-        """Hand an intermediate value to the caller."""
-        self._send("report", value)
-
-    def progress(self, done: int, total: int, text: str = "") -> None:
-        """Tell how far the job is; at most ten times a second get through."""
-        now = time.perf_counter()
-        if done < total and now - self._last_progress < PROGRESS_INTERVAL:
-            return
-        self._last_progress = now
-        left = (now - self._start) / done * (total - done) if done else None
-        self._send("progress", Progress(done, total, text, left))
 
 
 def _nothing(value: Any) -> None:
@@ -216,31 +108,6 @@ class Job:
         on_end(self)
 
 
-def as_user_error(error: BaseException) -> tuple[UserError, str]:
-    """Return an error as a sentence, with its traceback.
-
-    Parameters
-    ----------
-    error : BaseException
-        Whatever a job function raised.
-    """
-    details = "".join(traceback.format_exception(error))
-    if isinstance(error, UserError):
-        return error, details
-    message = f"Something unexpected went wrong: {type(error).__name__}: {error}".rstrip(": ") + "."
-    return UnexpectedError(message, "Please report it together with the details."), details
-
-
-def run_guarded(function: Callable[..., Any], context: JobContext, args: tuple[Any, ...]) -> tuple[str, Any]:
-    """Run a job function and return how it ended: ("done" | "cancelled" | "failed", value)."""
-    try:
-        return "done", function(context, *args)
-    except Cancelled:
-        return "cancelled", None
-    except Exception as error:
-        return "failed", as_user_error(error)
-
-
 class JobRunner:
     """Starts jobs and delivers what they say.
 
@@ -285,7 +152,7 @@ class JobRunner:
         return job
 
     def _worker(self, lane: str) -> Any:
-        from napari_unet.worker import Worker
+        from napari_unet.jobs.worker import Worker
 
         worker = self._workers.get(lane)
         if worker is None or not worker.alive:

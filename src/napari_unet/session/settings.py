@@ -1,0 +1,34 @@
+"""What the user may set once for all images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from napari_unet.inference.objects import ObjectSettings
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """What the user may set once for all images.
+
+    Parameters
+    ----------
+    device : str
+        "auto", "cpu", "cuda:0", "mps", …
+    precision : str
+        "auto", "float32" or "bfloat16".
+    objects : ObjectSettings
+        How scores become labels.
+    first_seconds, first_steps : float, int or None
+        Budget of the round that starts by itself once two classes of a new model are painted;
+        steps instead of seconds where it has to be repeatable.
+    seed : int
+        Seed of training and of the choice of validation blocks.
+    """
+
+    device: str = "auto"
+    precision: str = "auto"
+    objects: ObjectSettings = field(default_factory=ObjectSettings)
+    first_seconds: float = 3.0
+    first_steps: int | None = None
+    seed: int = 0

@@ -1,0 +1,55 @@
+"""Steps of the history: a change of labels, a change of the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_unet.learning.edits import Step as TruthChange
+from napari_unet.session.state import LabelState, ModelVersion
+
+if TYPE_CHECKING:
+    from napari_unet.session.core import SessionCore
+
+
+@dataclass(frozen=True)
+class LabelStep:
+    """A change of one image's labels in the history."""
+
+    title: str
+    session: SessionCore
+    image_id: str
+    labels: LabelState
+    change: TruthChange
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the step holds, in bytes."""
+        return self.change.nbytes
+
+    def undo(self) -> None:
+        """Take the change back."""
+        self.session.tell_places(self.image_id, self.labels, self.change.undo(self.labels.truth))
+
+    def redo(self) -> None:
+        """Do the change again."""
+        self.session.tell_places(self.image_id, self.labels, self.change.redo(self.labels.truth))
+
+
+@dataclass(frozen=True)
+class ModelStep:
+    """A change of the current model in the history."""
+
+    title: str
+    session: SessionCore
+    before: ModelVersion | None
+    after: ModelVersion | None
+    nbytes: int = 0
+
+    def undo(self) -> None:
+        """Return to the model before."""
+        self.session.set_model(self.before)
+
+    def redo(self) -> None:
+        """Take the model after again."""
+        self.session.set_model(self.after)
