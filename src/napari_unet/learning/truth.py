@@ -46,6 +46,8 @@ class Truth:
     rim, rim_z : int
         Width in voxels, in-plane and along z, of what becomes known around a touched object. Along z
         only where the model is 3D: objects of a 2D model say nothing about the planes beside them.
+    empty : bool
+        The labels are fresh zeros and nothing is known; nothing is read or copied.
 
     Attributes
     ----------
@@ -64,6 +66,7 @@ class Truth:
         changed: Mask | None = None,
         rim: int = 2,
         rim_z: int = 0,
+        empty: bool = False,
     ) -> None:
         if labels.ndim != 4:
             raise UserError(f"Labels have {labels.ndim} dimensions, expected 4 (T, Z, Y, X).")
@@ -72,14 +75,18 @@ class Truth:
         self.rim, self.rim_z = rim, rim_z
         self.known = np.zeros(labels.shape, bool) if known is None else known.astype(bool)
         self.changed = np.zeros(labels.shape, bool) if changed is None else changed.astype(bool)
-        self.prediction = labels.copy() if prediction is None else prediction.astype(labels.dtype)
-        np.copyto(labels, self.prediction, where=~self.known)
-        self._shadow = labels.copy()
+        if empty:
+            # The memory of fresh zeros is not touched before it is written: a window must not wait for it.
+            self.prediction, self._shadow = np.zeros(labels.shape, labels.dtype), np.zeros(labels.shape, labels.dtype)
+        else:
+            self.prediction = labels.copy() if prediction is None else prediction.astype(labels.dtype)
+            np.copyto(labels, self.prediction, where=~self.known)
+            self._shadow = labels.copy()
         # Ids for a prediction are given off the main thread, while the user may be splitting an object.
         self._counting = RLock()
-        self._last_id = int(max(labels.max(initial=0), self.prediction.max(initial=0)))
+        self._last_id = 0 if empty else int(max(labels.max(initial=0), self.prediction.max(initial=0)))
         self._cells = np.zeros((*labels.shape[:2], *(-(-n // REGION_CELL) for n in labels.shape[2:])), np.int32)
-        for t in range(labels.shape[0]):
+        for t in range(0 if empty else labels.shape[0]):
             self._recount(t, whole(labels.shape[1:]))
 
     # ---- what there is -------------------------------------------------------------------------
