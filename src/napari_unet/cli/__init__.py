@@ -1,0 +1,46 @@
+"""The command `napari-unet`: what the panel can do, without a window.
+
+Exit codes: 0 all done; 1 some files failed; 2 nothing could be done, with one sentence why; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments without the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        The exit code.
+
+    Examples
+    --------
+    >>> main(["segment"])
+    2
+    """
+    import sys
+
+    from napari_unet.cli.console import ERROR, INTERRUPTED, error
+    from napari_unet.cli.parser import build_parser
+    from napari_unet.errors import UserError
+
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        chosen = build_parser(arguments).parse_args(arguments)
+        return int(chosen.run(chosen))
+    except UserError as problem:
+        error(str(problem))
+        return ERROR
+    except KeyboardInterrupt:
+        error("Interrupted; what was finished stays, nothing half-written does.")
+        return INTERRUPTED

@@ -1,0 +1,64 @@
+"""The demo in napari: two images, the panel, and Segment one click away."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+PLUGIN, PANEL = "napari-unet-interactive", "U-Net"
+INVISIBLE = ("offscreen", "minimal", "minimalegl", "vnc")
+PROBE = "from qtpy.QtWidgets import QApplication; QApplication([])"
+PATIENCE = 30.0  # seconds for a window system to answer
+
+
+def why_no_window() -> str:
+    """Return why no window can be opened, as a sentence; nothing if one can.
+
+    Qt ends the process when its libraries or the display are missing, so another process tries first.
+    """
+    if find_spec("napari") is None:
+        return "napari is not installed (pip install 'napari-unet-interactive[all]')."
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return "There is no display."
+    if os.environ.get("QT_QPA_PLATFORM", "").partition(":")[0] in INVISIBLE:
+        return f"Qt draws nowhere: QT_QPA_PLATFORM is {os.environ['QT_QPA_PLATFORM']}."
+    try:
+        done = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        return "The display does not answer."
+    if done.returncode == 0:
+        return ""
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    return (
+        f"Qt cannot open a window: {lines[-1] if lines else f'it ended with code {done.returncode}'}".rstrip(".") + "."
+    )
+
+
+def open_window(seed: int, size: int, model: str) -> None:
+    """Show the demo's images in napari with the panel open; returns when the window is closed.
+
+    Parameters
+    ----------
+    seed : int
+        Of the generated image.
+    size : int
+        Side of the images in pixels.
+    model : str
+        Built-in name or checkpoint file to begin with.
+    """
+    import napari
+
+    from napari_unet.cli.demo_images import demo_images
+    from napari_unet.viewer.lookup import session_of
+
+    viewer = napari.Viewer(title="napari-unet demo")
+    images = demo_images(seed, size)
+    for image in images:  # the last one is on top and selected
+        source = image.source
+        place = {} if source.scale is None else {"scale": source.scale[1:], "units": source.units}
+        viewer.add_image(source.data, name=source.name, rgb=source.rgb, visible=image is images[-1], **place)
+    session_of(viewer).start_with(model)
+    viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
+    napari.run()

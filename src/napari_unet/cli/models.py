@@ -1,0 +1,119 @@
+"""`napari-unet inspect` and `napari-unet export-model`: what a checkpoint is, and a copy as our own file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_unet.cli import console
+from napari_unet.errors import UserError
+from napari_unet.io.atomic import check_target
+
+if TYPE_CHECKING:
+    from napari_unet.model.checkpoint import Checkpoint
+    from napari_unet.model.header import CheckpointHeader
+
+SHOWN = 400  # characters of a provenance value
+
+
+def configure(parser: argparse.ArgumentParser, name: str) -> None:
+    """Declare the arguments."""
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="A built-in name or a checkpoint file.")
+    if name == "inspect":
+        parser.set_defaults(run=inspect)
+        parser.add_argument("--json", action="store_true", help="Print the header as JSON.")
+    else:
+        parser.set_defaults(run=export)
+        parser.add_argument("output", metavar="OUT.safetensors", help="The file to write.")
+        parser.add_argument("--overwrite", action="store_true", help="Replace the output.")
+
+
+def inspect(arguments: argparse.Namespace) -> int:
+    """Print what a checkpoint is."""
+    from napari_unet.model.checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(arguments.checkpoint)
+    if arguments.json:
+        console.say(json.dumps(checkpoint.header.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        console.facts(checkpoint.header.name, facts(checkpoint))
+    return console.DONE
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Write a checkpoint as one of ours."""
+    from napari_unet.model.checkpoint import load_checkpoint
+
+    target = Path(arguments.output)
+    if target.suffix != ".safetensors":
+        raise UserError(f"The output {target.name!r} is no .safetensors file.", "Give a name that ends so.")
+    check_target(target, overwrite=arguments.overwrite, protected=[arguments.checkpoint])
+    checkpoint = load_checkpoint(arguments.checkpoint)
+    checkpoint.save(target)
+    console.say(f"Wrote {target}: {checkpoint.header.name}, weights {checkpoint.header.weights_hash[:12]}….")
+    return console.DONE
+
+
+def facts(checkpoint: Checkpoint) -> list[tuple[str, str]]:
+    """Return what is known of a checkpoint, and how: name and value."""
+    header, geometry = checkpoint.header, checkpoint.geometry
+    ours = header.family == "napari-unet"
+    source = "stated by its header" if ours else "inferred from the weights, verified by a strict load"
+    exact = "tiles are exact" if geometry.exact else "tiles are approximate: a layer looks at the whole input"
+    parameters = sum(tensor.numel() for tensor in checkpoint.network.state_dict().values())
+    rows = [
+        ("family", f"{header.family} ({source})"),
+        ("architecture", _architecture(header)),
+        ("size", f"{parameters:,} numbers"),
+        (
+            "input",
+            f"{header.axes}, {header.in_channels} channel(s)" + (", gray repeated" if header.repeat_gray else ""),
+        ),
+        ("output", f"{header.output.kind}: {', '.join(header.output.channels)} ({header.output.activation})"),
+        ("classes", ", ".join(f"{k} {info.name} {info.color}" for k, info in enumerate(header.output.classes))),
+        ("normalization", _normalization(header)),
+        ("voxel size", " × ".join(f"{n:g}" for n in header.voxel_size) + " µm" if header.voxel_size else "unknown"),
+        ("geometry", f"divisor {_by(geometry.divisor)}, halo {_by(geometry.halo)} voxels; {exact}"),
+        ("weights", f"SHA-256 {header.weights_hash}"),
+        ("parent", header.parent or "none"),
+    ]
+    return rows + [(f"  {key}", _short(value)) for key, value in header.provenance.items()]
+
+
+def _architecture(header: CheckpointHeader) -> str:
+    config = header.config
+    if config is None:
+        return "not a U-Net of ours"
+    parts = [
+        f"{config.ndim}D U-Net",
+        f"features {'-'.join(map(str, config.features))}",
+        f"{config.convolutions} convolutions a level, {config.bottleneck_convolutions} in the bottleneck",
+        f"{config.norm} normalization",
+        config.activation,
+        f"upsampling by {config.upsampling}",
+    ]
+    return ", ".join(parts + (["residual blocks"] if config.residual else []))
+
+
+def _normalization(header: CheckpointHeader) -> str:
+    how = header.normalization
+    if how.method == "percentile":
+        text = f"percentiles {how.low:g} to {how.high:g} map to 0 and 1"
+    elif how.method == "zscore":
+        text = "mean 0, standard deviation 1"
+    elif how.method == "fixed":
+        text = f"fixed: offset {how.offset}, scale {how.scale}"
+    else:
+        text = "none"
+    return text + ("" if how.per_channel else ", channels together") + (f", clipped to {how.clip}" if how.clip else "")
+
+
+def _by(numbers: tuple[int, ...]) -> str:
+    return " × ".join(map(str, numbers))
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHOWN else text[:SHOWN] + " …"

@@ -1,0 +1,217 @@
+"""`napari-unet segment`: a model over many images, as it may run over night."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet import __version__
+from napari_unet.cli import console, inputs, outputs
+from napari_unet.cli.options import add_settings, settings_from
+from napari_unet.errors import ImageError, OutputError
+from napari_unet.image.axes import label_axes
+from napari_unet.image.source import ImageSource
+from napari_unet.inference.objects import ObjectSettings
+from napari_unet.io.labels import read_labels, write_labels
+from napari_unet.io.tables import measure_objects, write_table
+from napari_unet.jobs import JobContext, JobRunner, JobState, Progress
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from napari_unet.inference.predictor import Predictor
+    from napari_unet.model.header import CheckpointHeader
+
+OBJECTS = ("threshold", "min_size", "split", "fill_holes", "connected")
+
+
+def add_image_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a user may have to say about an image."""
+    group = parser.add_argument_group("images")
+    group.add_argument("--axes", help="One letter of T, C, Z, Y, X per dimension, where the file does not say.")
+    group.add_argument("--channels", help="Which channels feed the model, numbered from 0, for example 0,2.")
+    group.add_argument("--scale", help="Voxel size in µm, z,y,x or y,x, where the file does not say or is wrong.")
+
+
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """Add where and how exactly to compute."""
+    group = parser.add_argument_group("computing")
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda:N or mps. Default: auto.")
+    group.add_argument("--precision", default="auto", help="auto, float32 or bfloat16. Default: auto.")
+
+
+def configure(parser: argparse.ArgumentParser, name: str) -> None:
+    """Declare the arguments."""
+    parser.set_defaults(run=run)
+    parser.add_argument("images", nargs="+", metavar="IN", help="Files, folders, patterns; TIFF, PNG, JPEG, OME-Zarr.")
+    parser.add_argument("-m", "--model", required=True, help="A built-in name or a checkpoint file.")
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="Folder for NAME_labels.tif.")
+    parser.add_argument("--table", action="store_true", help="Also measure the objects, as NAME_objects.csv.")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="Replace outputs. Without it, those made by the same model with the same settings from the same "
+        "image are skipped, and others are left alone, as failures.",
+    )
+    add_image_options(parser)
+    add_settings(parser, ObjectSettings, OBJECTS, "objects")
+    add_device_options(parser)
+
+
+@dataclass(frozen=True)
+class FileRequest:
+    """One image to segment, and everything that decides the result."""
+
+    image: Path
+    target: Path
+    predictor: Predictor
+    objects: ObjectSettings
+    axes: str | None
+    channels: str | None
+    scale: str | None
+    precision: str
+    table: bool
+    overwrite: bool
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """How an image ended."""
+
+    skipped: bool
+    text: str
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Segment the images; returns the exit code."""
+    objects = settings_from(arguments, ObjectSettings)
+    paths = inputs.find_images(arguments.images)
+    folder = outputs.ready_folder(arguments.output)
+    plan = outputs.plan_outputs(paths, folder, "_labels.tif")
+
+    from napari_unet.session.tasks import predictor_for
+
+    predictor = predictor_for(arguments.model, arguments.device, arguments.precision)
+    console.note(predictor.sentence)
+    said = (arguments.axes, arguments.channels, arguments.scale, arguments.precision)
+    requests = [
+        FileRequest(image, target, predictor, objects, *said, arguments.table, arguments.overwrite)
+        for image, target in plan
+    ]
+    with _terminable():
+        return _run_all(requests, folder)
+
+
+def _run_all(requests: list[FileRequest], folder: Path) -> int:
+    runner = JobRunner("inline")
+    done, skipped, failed = 0, 0, 0
+    with console.progress_bars() as bars:
+        all_files = bars.add_task("images", total=len(requests), note="")
+        one_file = bars.add_task("tiles", total=None, note="")
+        for number, request in enumerate(requests, start=1):
+            bars.reset(one_file, total=None, note=request.image.name)
+
+            def show(progress: Progress, task: TaskID = one_file) -> None:
+                bars.update(task, completed=progress.done, total=progress.total or None)
+
+            job = runner.submit(segment_file, request, on_progress=show)
+            which = f"{number}/{len(requests)} {request.image}"
+            if job.state is JobState.DONE:
+                done, skipped = done + (not job.result.skipped), skipped + job.result.skipped
+                console.note(f"{which}: {job.result.text}", bars.console)
+            else:
+                failed += 1
+                console.error(f"{which}: {job.error or 'stopped'}", bars.console)
+            bars.advance(all_files)
+    console.say(f"{done} segmented, {skipped} skipped, {failed} failed; the results are in {folder}.")
+    return console.SOME_FAILED if failed else console.DONE
+
+
+def segment_file(context: JobContext, request: FileRequest) -> FileResult:
+    """Segment one image and write its labels and table, or find that they are there."""
+    start = time.perf_counter()
+    before = outputs.stamp(request.image)
+    source = inputs.open_source(request.image, request.axes, request.channels, request.scale)
+    header = request.predictor.checkpoint.header
+    provenance = provenance_of(request, source, header)
+    table = request.target.with_name(f"{inputs.stem(request.image)}_objects.csv")
+    there = not request.overwrite and outputs.is_finished(request.target, provenance)
+    if there and (table.exists() or not request.table):
+        return FileResult(True, "skipped: finished before")
+    if request.table and table.exists() and not request.overwrite:
+        raise OutputError(f"The table {str(table)!r} is in the way.", "Add --overwrite to replace it.")
+    axes = label_axes(source.axes)
+    if there:
+        labels, axes, _, _ = read_labels(request.target)
+    else:
+        labels = request.predictor.segment(source, settings=request.objects, progress=context.progress)
+        if outputs.stamp(request.image) != before:
+            raise ImageError("The image changed while it was segmented.", "Segment it again.")
+        write_labels(
+            request.target,
+            labels,
+            axes,
+            source.scale,
+            source.units,
+            provenance,
+            overwrite=request.overwrite,
+            protected=(request.image,),
+        )
+    if request.table:
+        trained = source.name in header.provenance.get("images", ())
+        columns = measure_objects(labels, axes, source, model_hash=header.weights_hash, in_training=trained)
+        write_table(table, columns, overwrite=request.overwrite)
+    return FileResult(False, _summary(labels, header, request, time.perf_counter() - start))
+
+
+def provenance_of(request: FileRequest, source: ImageSource, header: CheckpointHeader) -> dict[str, Any]:
+    """Return what the labels come from, as JSON values."""
+    return {
+        "program": f"napari-unet {__version__}",
+        "image": str(request.image),
+        "image_sha256": outputs.fingerprint(request.image),
+        "model": header.name,
+        "model_hash": header.weights_hash,
+        "classes": [info.name for info in header.output.classes],
+        "settings": {
+            "objects": asdict(request.objects),
+            "axes": source.axes,
+            "channels": source.channels,
+            "scale": source.scale,
+            "precision": request.precision,
+        },
+    }
+
+
+def _summary(labels: Any, header: CheckpointHeader, request: FileRequest, seconds: float) -> str:
+    if header.output.instances or (header.output.kind == "binary" and request.objects.connected):
+        found = f"{np.unique(labels[labels > 0]).size} objects"
+    else:
+        found = f"{np.count_nonzero(labels) / labels.size:.1%} of the image is not background"
+    return f"{found}, {seconds:.1f} s" + "".join(f". {note}" for note in request.predictor.notes)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let a batch system's SIGTERM end the work as Ctrl-C does: nothing half-written remains."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
