@@ -105,22 +105,22 @@ def check_target(path: PathLike, *, overwrite: bool = False, protected: Sequence
     """
     target = Path(os.path.realpath(path))
     folder = target.parent
-    if any(_same(target, other) for other in protected):
-        raise OutputError(
-            f"The output {str(target)!r} is the input itself.", "Choose another name, so that the image is not lost."
-        )
-    if target.is_dir():
-        raise OutputError(f"The output {str(target)!r} is a folder.", "Add a file name.")
     if not folder.is_dir():
         raise OutputError(f"The folder {str(folder)!r} does not exist.", "Create the folder or choose another.")
-    if target.exists() and not overwrite:
-        raise _exists(target)
     longest = os.pathconf(folder, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255
     if len(os.fsencode(target.name)) > longest:
         raise OutputError(
             f"The name {target.name[:40]!r}… has {len(os.fsencode(target.name))} bytes; expected up to {longest}.",
             "Choose a shorter name.",
         )
+    if any(_same(target, other) for other in protected):
+        raise OutputError(
+            f"The output {str(target)!r} is the input itself.", "Choose another name, so that the image is not lost."
+        )
+    if target.is_dir():
+        raise OutputError(f"The output {str(target)!r} is a folder.", "Add a file name.")
+    if target.exists() and not overwrite:
+        raise _exists(target)
     if not os.access(folder, os.W_OK):
         raise OutputError(f"The folder {str(folder)!r} cannot be written.", "Choose another folder.")
     return target

@@ -80,8 +80,10 @@ def write_labels(
     dtype = label_dtype(values)
     voxel = micrometre_scale(scale, units)
     kept = to_json(provenance or {}, ordered, values.shape)
-    imagej = dtype.itemsize <= 2 and values.size * dtype.itemsize < CLASSIC_BYTES
-    options = (imagej_options if imagej else ome_options)(ordered, voxel, kept, int(values.max()))
+    # The ImageJ format confuses images one column wide with ones one row high.
+    imagej = dtype.itemsize <= 2 and values.size * dtype.itemsize < CLASSIC_BYTES and values.shape[-1] > 1
+    full = canonical_view(values, ordered)[:, :, np.newaxis]
+    options = (imagej_options if imagej else ome_options)("TZCYX", voxel, kept, int(values.max()))
     if not imagej:
         options["bigtiff"] = values.size * dtype.itemsize >= CLASSIC_BYTES
 
@@ -90,9 +92,9 @@ def write_labels(
 
     with atomic_path(target, overwrite=overwrite, protected=protected, verify=verify) as temporary:
         # One plane after the other: no second copy of the whole.
-        planes = (np.ascontiguousarray(plane, dtype) for plane in _planes(values))
+        planes = (np.ascontiguousarray(full[index], dtype) for index in np.ndindex(full.shape[:3]))
         tifffile.imwrite(
-            temporary, planes, shape=values.shape, dtype=dtype, compression="zlib", photometric="minisblack", **options
+            temporary, planes, shape=full.shape, dtype=dtype, compression="zlib", photometric="minisblack", **options
         )
     return target
 
@@ -223,10 +225,6 @@ def _as_labels(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     native = array.dtype.newbyteorder("=")
     kept = native if native.kind == "u" and native.itemsize <= 4 else dtype
     return array.astype(kept, copy=False)
-
-
-def _planes(values: npt.NDArray[Any]) -> Any:
-    return values.reshape(-1, *values.shape[-2:]) if values.ndim > 2 else values[np.newaxis]
 
 
 def _verify(written: Path, values: npt.NDArray[Any]) -> None:

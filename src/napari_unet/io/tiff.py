@@ -173,8 +173,9 @@ def _check_whole(
 ) -> None:
     """Compare what is declared with the file's size and the machine's memory, before allocating."""
     declared, there = prod(shape) * dtype.itemsize, path.stat().st_size
+    packed = declared * series.keyframe.bitspersample // (8 * dtype.itemsize)
     densest = 1 if series.keyframe.compression == tifffile.COMPRESSION.NONE else _DENSEST
-    if declared > there * densest and not _several_files(series):
+    if packed > there * densest and not _several_files(series):
         raise ImageError(
             f"The file {path.name!r} declares an image of {in_words(declared)}, shape {shape}, but has only "
             f"{in_words(there)}.",
