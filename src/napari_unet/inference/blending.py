@@ -14,6 +14,7 @@ from napari_unet.inference.tiling import Tile, TilePlan
 
 Scores = npt.NDArray[np.float32]
 
+_LEAST = 1e-6  # weight of what is only taken when nothing better is there
 _RELEASED: Scores = np.zeros((0, 0, 0, 0), np.float32)  # stands for a tile that nobody waits for any more
 
 
@@ -59,10 +60,10 @@ class Window:
 
     ::
 
-        weight 1 ┤────────╲    ╱─────
-                 │          ╳            the ramps of two neighbours add up to 1
-               0 ┤        ╱    ╲
-                  tile A  └ overlap ┘  tile B
+        weight 1 ┤──────────╲  ╱───────
+                 │           ╳           the ramps of two neighbours add up to 1
+               0 ┤      ____╱  ╲____     what lies at a tile's edge hardly counts
+                  tile A └ overlap ┘ tile B
 
     At the border of the image the weight stays 1. A tile is final once all its neighbours are
     computed; only the tiles in between are kept, so memory does not grow with the image.
@@ -107,10 +108,12 @@ class Window:
         """Return the weights (z, y, x) of a tile's outer box, above 0 and at most 1."""
         weight = np.ones((), np.float32)
         starts = (0, 0, 0) if tile.z is None else (tile.z, 0, 0)
-        for axis, (span, margin) in enumerate(zip(tile.outer, self._plan.halo, strict=True)):
+        margins = zip(tile.outer, self._plan.halo, self._plan.trim, strict=True)
+        for axis, (span, margin, trim) in enumerate(margins):
             length = span.stop - span.start
             ramp = np.ones(length, np.float32)
-            rise = np.minimum(1, (np.arange(length) + 0.5) / (2 * margin)) if margin else ramp
+            rise = (np.arange(length) + 0.5 - trim) / max(2 * (margin - trim), 1)
+            rise = np.clip(rise, _LEAST, 1)
             if span.start > starts[axis]:
                 ramp = np.minimum(ramp, rise)
             if span.stop < starts[axis] + self._plan.padded[axis]:

@@ -42,3 +42,8 @@ def extent(box: Box) -> Triple:
 def volume(box: Box) -> int:
     """Return the number of voxels in a box."""
     return prod(extent(box))
+
+
+def three_axes(values: Sequence[int], first: int) -> Triple:
+    """Return three numbers, with `first` put before two."""
+    return triple(values if len(values) == 3 else (first, *values))

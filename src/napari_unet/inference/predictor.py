@@ -245,14 +245,6 @@ class Predictor:
         -------
         ndarray of uint32
             In the image's axes without C. Object ids are unique over all planes and time points.
-
-        Examples
-        --------
-        >>> from napari_unet import Checkpoint, UNet, UNetConfig
-        >>> network = UNet(UNetConfig(features=(4, 8), out_channels=2))
-        >>> checkpoint = Checkpoint.from_module(network, ndim=2, in_channels=1, out_channels=2)
-        >>> Predictor(checkpoint, device="cpu").segment(np.zeros((3, 20, 20)), axes="TYX").shape
-        (3, 20, 20)
         """
         source = _source(image, axes, scale, units)
         settings = settings or ObjectSettings()

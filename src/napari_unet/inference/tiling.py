@@ -20,22 +20,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_unet.image.source import Box
-from napari_unet.inference.boxes import Triple, as_box, extent, inside, triple, volume
+from napari_unet.inference.boxes import Triple, as_box, extent, inside, three_axes, triple, volume
+from napari_unet.inference.sizing import DEFAULT_VOXELS, MOST_VOXELS, blending_margins, cheapest_step
 
 if TYPE_CHECKING:
     from napari_unet.model.geometry import Geometry
 
 View = tuple[int, Box]
-
-DEFAULT_VOXELS = {2: 704**2, 3: 128**3}  # computed per tile: in 2D about 512² and a usual halo
-MOST_VOXELS = {2: 4096**2, 3: 256**3}
-TOLERATED_WASTE = 3.0  # computed voxels per voxel of the image, before tiles grow beyond what is quick
 
 
 @dataclass(frozen=True)
@@ -100,6 +96,8 @@ class TilePlan:
         Whether the tiled result equals the untiled one; otherwise tiles are blended.
     ndim : int
         2 or 3: of the network.
+    trim : tuple of int
+        How much at the edge of an outer box is not blended in, where tiles are blended.
     """
 
     tiles: tuple[Tile, ...]
@@ -110,6 +108,7 @@ class TilePlan:
     halo: Triple
     exact: bool
     ndim: int
+    trim: Triple = (0, 0, 0)
 
     @property
     def flat(self) -> bool:
@@ -211,18 +210,18 @@ def plan_tiles(
     ndim = 2 if flat else 3
     n_times, depth, height, width = (int(n) for n in shape)
     size = (1 if flat else depth, height, width)
-    divisor = _three(geometry.divisor, 1)
+    divisor = three_axes(geometry.divisor, 1)
     # An instance normalization needs more than one voxel in the bottleneck.
     least = divisor if geometry.exact else tuple(d if d == 1 else 2 * d for d in divisor)
     padded = triple(max(low, -(-n // d) * d) for n, d, low in zip(size, divisor, least, strict=True))
-    halo = _three(geometry.halo, 0) if geometry.exact else _overlap(geometry, flat)
+    halo, trim = (three_axes(geometry.halo, 0), (0, 0, 0)) if geometry.exact else blending_margins(geometry, flat)
     voxels = voxels or DEFAULT_VOXELS[ndim]
     most = max(voxels, most or MOST_VOXELS[ndim])
     if tile is None:
-        step = _cheapest(padded, divisor, halo, voxels, most)
+        step = cheapest_step(padded, divisor, halo, voxels, most)
     else:
         step = triple(min(p, -(-max(1, tile) // d) * d) for p, d in zip(padded, divisor, strict=True))
-    plan = TilePlan((), size, padded, step, divisor, halo, geometry.exact, ndim)
+    plan = TilePlan((), size, padded, step, divisor, halo, geometry.exact, ndim, trim)
     starts = [range(0, n, s) for n, s in zip(size, step, strict=True)]
     layers = _chosen(planes, depth) if flat else [0]
     tiles = []
@@ -239,49 +238,7 @@ def plan_tiles(
         if only_view:
             tiles = [one for one in tiles if one.t == view[0] and not any(_gaps(one.inner, view[1]))]
     numbered = tuple(Tile(i, one.t, one.z, one.inner, one.outer) for i, one in enumerate(tiles))
-    return TilePlan(numbered, size, padded, step, divisor, halo, geometry.exact, ndim)
-
-
-def _cheapest(padded: Triple, divisor: Triple, halo: Triple, voxels: int, most: int) -> Triple:
-    """Return the step for which the fewest voxels are computed, within the largest allowed tile."""
-    sizes, longest, total = [], [], []
-    for length, d, margin in zip(padded, divisor, halo, strict=True):
-        cells = length // d
-        steps = sorted({-(-cells // count) * d for count in range(1, cells + 1)}, reverse=True)
-        outers = [_outer_lengths(length, step, margin) for step in steps]
-        sizes.append(steps)
-        longest.append([int(lengths.max()) for lengths in outers])
-        total.append([int(lengths.sum()) for lengths in outers])
-    tile = np.multiply.outer(np.multiply.outer(longest[0], longest[1]), longest[2]).astype(np.float64)
-    cost = np.multiply.outer(np.multiply.outer(total[0], total[1]), total[2]).astype(np.float64)
-    useful = prod(padded)
-    while True:
-        fits = tile <= voxels
-        if fits.any():
-            best = float(np.where(fits, cost, np.inf).min())
-            if best <= TOLERATED_WASTE * useful or voxels >= most:
-                break
-        elif voxels >= most:
-            fits, best = tile == tile.min(), float(cost[tile == tile.min()].min())
-            break
-        voxels = min(2 * voxels, most)
-    # Among equals the first has the largest steps, hence the fewest tiles.
-    found = np.argwhere(fits & (cost <= best))[0]
-    return triple(steps[i] for steps, i in zip(sizes, found, strict=True))
-
-
-def _outer_lengths(length: int, step: int, margin: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    starts = np.arange(0, length, step, dtype=np.int64)
-    lengths: np.ndarray[tuple[int], np.dtype[np.int64]] = np.minimum(starts + step + margin, length) - np.maximum(
-        starts - margin, 0
-    )
-    return lengths
-
-
-def _overlap(geometry: Geometry, flat: bool) -> Triple:
-    """Return by how much neighbouring tiles overlap where no halo makes them exact."""
-    least = 32 if flat else 16
-    return _three([-(-max(least, 2 * d) // d) * d for d in geometry.divisor], 0)
+    return TilePlan(numbered, size, padded, step, divisor, halo, geometry.exact, ndim, trim)
 
 
 def _distance(tile: Tile, view: View) -> tuple[float, ...]:
@@ -299,7 +256,3 @@ def _gaps(first: Box, second: Box) -> Triple:
 
 def _chosen(wanted: Iterable[int] | None, length: int) -> list[int]:
     return list(range(length)) if wanted is None else [int(i) for i in wanted]
-
-
-def _three(values: Sequence[int], first: int) -> Triple:
-    return triple(values if len(values) == 3 else (first, *values))
