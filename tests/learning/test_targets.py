@@ -14,7 +14,7 @@ def test_touching_objects_have_a_boundary_between_them():
     assert target[4].tolist() == [0, 2, 1, 1, 2, 2, 2, 2, 1, 1, 2, 0]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10_000), st.booleans())
 def test_what_is_certain_does_not_depend_on_the_unknown(seed, volume):
     rng = np.random.default_rng(seed)

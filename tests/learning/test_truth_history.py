@@ -150,7 +150,7 @@ class History(RuleBasedStateMachine):
         unknown = ~self.truth.known
         assert np.array_equal(self.truth.labels[unknown], self.truth.prediction[unknown])
         self.truth.labels[:], self.truth.known[:], self.truth.changed[:], self.truth.prediction[:] = before
-        self.truth._shadow[:] = before[0]
+        self.truth.shadow[:] = before[0]
         for t in range(SHAPE[0]):
             self.truth._recount(t, tuple(slice(0, n) for n in SHAPE[1:]))
 
@@ -166,8 +166,8 @@ class History(RuleBasedStateMachine):
         assert np.array_equal(truth.labels[~truth.known], truth.prediction[~truth.known])
         assert truth.n_known == truth.known.sum()
         assert not (truth.changed & ~truth.known).any()
-        assert np.array_equal(truth.labels, truth._shadow)
+        assert np.array_equal(truth.labels, truth.shadow)
 
 
 TestHistory = History.TestCase
-TestHistory.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestHistory.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)

@@ -44,6 +44,18 @@ def union(first: Box, second: Box) -> Box:
     return z, y, x
 
 
+def intersection(first: Box, second: Box) -> Box | None:
+    """Return what two boxes share, or None."""
+    z, y, x = (slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(first, second, strict=True))
+    return (z, y, x) if all(part.start < part.stop for part in (z, y, x)) else None
+
+
+def volume(box: Box) -> int:
+    """Return the number of voxels in a box."""
+    z, y, x = extent(box)
+    return z * y * x
+
+
 def extent(box: Box) -> tuple[int, int, int]:
     """Return the (z, y, x) size of a box."""
     z, y, x = (part.stop - part.start for part in box)

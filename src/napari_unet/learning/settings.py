@@ -1,4 +1,4 @@
-"""Settings and reports of training; torch-free, so that the panel can use them."""
+"""Settings of training; torch-free, so that the panel can use them."""
 
 from __future__ import annotations
 
@@ -77,38 +77,3 @@ class TrainSettings:
             )
         if self.batch < 1:
             raise TrainingError(f"The batch is {self.batch} patches; expected at least 1.")
-
-
-@dataclass(frozen=True)
-class TrainReport:
-    """Where a round of training stands.
-
-    Parameters
-    ----------
-    step : int
-        Steps done.
-    seconds, seconds_left : float
-        Since the start, and until the budget is spent.
-    loss : float
-        Mean of the last steps; NaN before the first.
-    score, parent_score : float or None
-        Latest and the parent's mean agreement with the corrections held back; None while there is none.
-    best_score : float or None
-        Best so far of the candidate.
-    progress : float
-        0 to 1.
-    """
-
-    step: int
-    seconds: float
-    seconds_left: float
-    loss: float
-    score: float | None
-    parent_score: float | None
-    best_score: float | None
-    progress: float
-
-    @property
-    def amount(self) -> tuple[int, int]:
-        """Done and total, in thousandths of the budget."""
-        return min(1000, round(1000 * self.progress)), 1000

@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_unet.errors import DeviceError, TrainingError
-from napari_unet.learning.evaluation import Decision, class_dice, decide
+from napari_unet.learning.evaluation import class_dice
 from napari_unet.learning.preparation import check_classes, matched, mean, patch_size, scorable, spread
+from napari_unet.learning.reports import TrainReport, TrainResult
 from napari_unet.learning.sampler import Sampler
 from napari_unet.learning.samples import TrainingRegion
-from napari_unet.learning.settings import TrainReport, TrainSettings
+from napari_unet.learning.settings import TrainSettings
 
 if TYPE_CHECKING:
     import torch
@@ -31,53 +31,6 @@ SCORED_BLOCKS = 32
 WARM_UP_STEPS = 5
 LAST_RATE = 0.05
 SMALLEST_PATCH = 32
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a round of training gave.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-        The best candidate; its header still is the parent's.
-    parent_scores, scores : tuple of float
-        Agreement with the corrections held back, per block and in the same order; empty if nothing was held
-        back, or training was stopped before the first score.
-    stopped_because : {"budget", "cancelled"}
-        Why it ended.
-    steps : int
-        Steps done.
-    seconds : float
-        Time taken.
-    """
-
-    checkpoint: Checkpoint
-    parent_scores: tuple[float, ...]
-    scores: tuple[float, ...]
-    stopped_because: str
-    steps: int
-    seconds: float
-
-    @property
-    def parent_score(self) -> float | None:
-        """Mean over the blocks, or None."""
-        return mean(self.parent_scores)
-
-    @property
-    def score(self) -> float | None:
-        """Mean over the blocks, or None."""
-        return mean(self.scores)
-
-    @property
-    def n_blocks(self) -> int:
-        """Blocks that both were scored on."""
-        return len(self.scores)
-
-    @property
-    def decision(self) -> Decision:
-        """Adopt the candidate, keep the parent, or leave it to the user."""
-        return decide(self.scores, self.parent_scores)
 
 
 class Trainer:

@@ -1,0 +1,64 @@
+"""A first result within seconds: from two strokes, with or without a parent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from napari_unet.errors import TrainingError
+from napari_unet.learning.settings import TrainSettings
+from napari_unet.model.config import UNetConfig
+from napari_unet.model.header import ClassInfo
+
+if TYPE_CHECKING:
+    from napari_unet.model.checkpoint import Checkpoint
+
+# Small enough that some tens of steps fit into three seconds on one core.
+FEATURES: dict[int, tuple[int, ...]] = {2: (16, 32, 64), 3: (8, 16, 32)}
+
+# A few patches a step, at high rates: many small steps.
+QUICK: dict[str, Any] = {"new_rate": 1e-2, "rate": 2e-3, "encoder_rate": 2e-4}
+
+
+def blank_checkpoint(
+    classes: tuple[ClassInfo, ...], ndim: Literal[2, 3], in_channels: int, name: str, seed: int = 0
+) -> Checkpoint:
+    """Return a small untrained U-Net for the user's own classes.
+
+    Parameters
+    ----------
+    classes : tuple of ClassInfo
+        The background first; two or more.
+    ndim : {2, 3}
+        Spatial dimensions.
+    in_channels : int
+        Channels of the image.
+    name : str
+        Name to show.
+    seed : int
+        Of the initial weights.
+
+    Raises
+    ------
+    TrainingError
+        If there are fewer than two classes.
+    """
+    from napari_unet.model.checkpoint import Checkpoint
+
+    if len(classes) < 2:
+        raise TrainingError(f"A model got {len(classes)} classes; expected two or more.", "Name another class.")
+    config = UNetConfig(ndim=ndim, in_channels=in_channels, out_channels=len(classes), features=FEATURES[ndim])
+    return Checkpoint.from_config(config, classes, name=name, seed=seed)
+
+
+def quick_settings(settings: TrainSettings | None = None, seconds: float = 3.0) -> TrainSettings:
+    """Return settings for a first result from strokes, training included within about five seconds.
+
+    Parameters
+    ----------
+    settings : TrainSettings, optional
+        Seed, device and threads are taken from it.
+    seconds : float
+        Time budget.
+    """
+    return replace(settings or TrainSettings(), **QUICK, seconds=seconds, steps=None)
