@@ -25,6 +25,8 @@ from nuclei_2d_data import load_split, read_image
 from train_nuclei_2d import CONFIG, average_precision
 
 BUILTIN = Path(__file__).parents[1] / "src" / "napari_unet" / "model" / "builtin" / "nuclei-2d.safetensors"
+CARD = Path(__file__).with_name("nuclei_2d_card.md")
+GROUPS = {"fluo": "fluorescence", "gray_bright": "bright-field (stained cells, gray)", "he_color": "H&E, colour"}
 OUTPUT = Output(
     kind="instances",
     activation="softmax",
@@ -83,6 +85,17 @@ def _categories(folder: Path) -> dict[str, str]:
     return {line.split(",")[0]: line.split(",")[2] for line in lines}
 
 
+def card(checkpoint: Checkpoint) -> str:
+    """Write the model card from the header."""
+    provenance = checkpoint.header.provenance
+    rows = [
+        f"| {GROUPS[group]} | {value['images']} | {value['AP at IoU 0.5']:.3f} |"
+        for group, value in provenance["scores"].items()
+    ]
+    values = {"rows": "\n".join(rows), **provenance, "weights_hash": checkpoint.header.weights_hash}
+    return CARD.read_text(encoding="utf-8").format(**values)
+
+
 def main() -> None:
     """Read the arguments, export, score."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -99,6 +112,8 @@ def main() -> None:
         if options.part == "test":
             checkpoint = checkpoint_of(options.state, scores)
     print(checkpoint.save(options.output))
+    if options.part == "test":
+        options.output.with_suffix(".md").write_text(card(checkpoint), encoding="utf-8")
 
 
 if __name__ == "__main__":
