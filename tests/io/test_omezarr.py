@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import zarr
 from napari_unet.errors import AxesError, ImageError
 from napari_unet.io import omezarr
 from napari_unet.io.images import read_image, read_scale
+from napari_unet.io.lazy import LazyZarr
 
 AXES = [
     {"name": "t", "type": "time", "unit": "second"},
@@ -48,7 +51,7 @@ def test_axes_voxel_size_and_values(tmp_path: Path, version: str) -> None:
     assert (source.axes, source.name, source.n_channels, source.shape) == ("TCZYX", "cells", 3, (2, 4, 20, 30))
     assert source.scale == pytest.approx((0.8, 0.5, 0.25))
     assert source.scale_origin == "file"
-    assert isinstance(source.data, zarr.Array)
+    assert isinstance(source.data, LazyZarr)
     np.testing.assert_array_equal(source.read(1), image[1])
     assert read_scale(path) == pytest.approx((0.8, 0.5, 0.25))
 
@@ -79,6 +82,16 @@ def test_paths_that_lead_out_are_refused(tmp_path: Path, dataset: str) -> None:
     (tmp_path / "a.zarr" / "link").symlink_to(tmp_path / "outside")
     with pytest.raises(ImageError, match="outside its folder"):
         read_image(tmp_path / "a.zarr")
+
+
+def test_a_folder_that_disappears_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    store(path, np.ones((40, 40)), [{"name": "y"}, {"name": "x"}], "0.5")
+    source = pickle.loads(pickle.dumps(read_image(path)))  # noqa: S301  our own bytes
+    assert source.read(0).min() == 1
+    shutil.rmtree(path)
+    with pytest.raises(ImageError, match="no longer there"):
+        source.read(0)
 
 
 def test_a_damaged_chunk_is_told(tmp_path: Path) -> None:

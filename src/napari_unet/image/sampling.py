@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from napari_unet.image.source import Box, ImageSource
+from napari_unet.image.boxes import Box
+from napari_unet.image.source import ImageSource
 
 EXACT_VALUES = 64 * 2**20  # up to so many values of an image are all looked at
 SAMPLE_VALUES = 16 * 2**20

@@ -12,9 +12,8 @@ import numpy.typing as npt
 
 from napari_unet.errors import ImageError
 from napari_unet.image.axes import infer_axes, parse_axes
+from napari_unet.image.boxes import Box
 from napari_unet.image.units import micrometres
-
-Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
@@ -206,6 +205,8 @@ class ImageSource:
         region = f"time {t}, z {_span(box[0])}, y {_span(box[1])}, x {_span(box[2])}"
         try:
             block = np.asarray(self.data[tuple(spans.get(letter, t) for letter in self.axes)])
+        except ImageError:
+            raise
         # Lazy arrays raise whatever their files or graphs raise; the reason goes to the user.
         except Exception as error:
             raise ImageError(

@@ -11,6 +11,7 @@ import numpy as np
 from napari_unet.errors import ImageError
 from napari_unet.image.units import micrometres
 from napari_unet.io.budget import check_budget
+from napari_unet.io.lazy import LazyZarr
 from napari_unet.io.opened import OpenedImage
 
 _METADATA_BYTES = 16 * 2**20
@@ -46,6 +47,7 @@ def open_zarr(path: Path) -> OpenedImage:
         inside = _confined(path, dataset["path"])
         _check_sizes(inside)
         array = zarr.open_array(str(inside), mode="r")
+        witness = next(inside / name for name in ("zarr.json", ".zarray") if (inside / name).is_file())
         letters = _letters(multiscale, array.ndim)
         scale = _scale(multiscale, dataset, letters)
     except ImageError:
@@ -56,8 +58,9 @@ def open_zarr(path: Path) -> OpenedImage:
             f"The OME-Zarr {path.name!r} cannot be read: {type(error).__name__}: {error}.",
             "Check that the folder is complete.",
         ) from error
-    check_budget(prod(array.chunks) * np.dtype(array.dtype).itemsize, path.name, "one chunk")
-    return OpenedImage(array, letters, path, scale)
+    dtype = np.dtype(array.dtype)
+    check_budget(prod(array.chunks) * dtype.itemsize, path.name, "one chunk")
+    return OpenedImage(LazyZarr(path, witness, array.shape, dtype, array.chunks), letters, path, scale)
 
 
 def _check_sizes(folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,45 +17,13 @@ import tifffile
 from napari_unet.errors import AxesError, ImageError
 from napari_unet.image.axes import candidate_axes
 from napari_unet.io.budget import EAGER_BYTES, check_budget, in_words, memory_budget
+from napari_unet.io.lazy import LazyTiff
 from napari_unet.io.opened import OpenedImage
 from napari_unet.io.tiff_metadata import read_metadata
 
 # Nothing compresses better than a constant image; this is more than any method reaches on one.
 _DENSEST = 20000
 _CUT_SIGNS = ("invalid page offset", "is missing", "raised TiffFileError")
-
-
-class LazyTiff:
-    """A TIFF's first image, read piece by piece; holds no open file when it is pickled.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    shape : tuple of int
-    dtype : dtype
-    """
-
-    def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self.path = path
-        self.shape = shape
-        self.dtype = dtype
-        self.ndim = len(shape)
-        self._stamp = _stamp(path)
-        self._array: Any = None
-
-    def __getitem__(self, key: Any) -> npt.NDArray[Any]:
-        """Read a region."""
-        if _stamp(self.path) != self._stamp:
-            raise ImageError(f"The file {self.path.name!r} changed while it was in use.", "Open it again.")
-        if self._array is None:
-            import zarr
-
-            self._array = zarr.open_array(tifffile.TiffFile(self.path).series[0].aszarr(level=0), mode="r")
-        return np.asarray(self._array[key])
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_array": None}
 
 
 def open_tiff(path: Path, lazy: bool = False) -> OpenedImage:
@@ -93,7 +60,7 @@ def open_tiff(path: Path, lazy: bool = False) -> OpenedImage:
                     f"The file {path.name!r} declares shape {shape} but holds {data.shape}.", "It is damaged."
                 )
         else:
-            data = LazyTiff(path, shape, dtype)
+            data = LazyTiff(path, path, shape, dtype, (1,) * (len(shape) - 2) + shape[-2:])
     colour = series.keyframe.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
     samples = shape[series.axes.index("S")] if "S" in series.axes else 1
     if isinstance(data, np.ndarray):
@@ -142,7 +109,7 @@ def _readable(path: Path) -> Iterator[None]:
         raise ImageError(
             f"The TIFF file {path.name!r} cannot be read: {error}.",
             "Install the package imagecodecs, or save the file without that compression."
-            if "imagecodecs" in str(error)
+            if isinstance(error, ImportError) or "imagecodecs" in str(error)
             else "It is damaged or cut short; copy or save it again.",
         ) from error
     finally:
@@ -207,8 +174,3 @@ def _letters(axes: str, shape: tuple[int, ...]) -> tuple[str, ...]:
             candidate_axes(shape),
         )
     return tuple(letter if letter in "TCZYX" else "C" if letter == "S" else "" for letter in axes)
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    status = os.stat(path)
-    return status.st_size, status.st_mtime_ns

@@ -80,7 +80,8 @@ def _stack(images: Sequence[OpenedImage]) -> OpenedImage:
                 "Open them one by one.",
             )
     data = np.stack([np.asarray(image.data[...]) for image in images])
-    return OpenedImage(data, ("", *first.letters), first.path, first.scale, first.rgb)
+    labels = all(image.is_labels for image in images)
+    return OpenedImage(data, ("", *first.letters), first.path, first.scale, first.rgb, is_labels=labels)
 
 
 def _layer(image: OpenedImage) -> LayerData:
@@ -116,10 +117,9 @@ def _layer(image: OpenedImage) -> LayerData:
 
 
 def _for_napari(data: Any) -> Any:
-    """Return what napari can show: arrays and zarr as they are, lazy files through dask."""
-    if isinstance(data, np.ndarray) or hasattr(data, "chunks"):
+    """Return what napari can show: arrays as they are, files through dask."""
+    if isinstance(data, np.ndarray):
         return data
     import dask.array
 
-    chunks = (1,) * (data.ndim - 2) + data.shape[-2:]
-    return dask.array.from_array(data, chunks=chunks, name=False)  # type: ignore[no-untyped-call]
+    return dask.array.from_array(data, chunks=data.chunks, name=False)  # type: ignore[no-untyped-call]

@@ -1,0 +1,97 @@
+"""Images that stay on the disk; what disappears or changes there is noticed, not read as zeros."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from napari_unet.errors import ImageError
+
+
+class LazyFile:
+    """An array-like whose values are read from a file on each access; holds nothing open when pickled.
+
+    Parameters
+    ----------
+    path : Path
+        The file or folder, to name in messages.
+    witness : Path
+        The file whose size and time of change stand for the whole image.
+    shape : tuple of int
+    dtype : dtype
+    chunks : tuple of int
+        Shape of the pieces that are stored together.
+    """
+
+    def __init__(
+        self, path: Path, witness: Path, shape: tuple[int, ...], dtype: np.dtype[Any], chunks: tuple[int, ...]
+    ) -> None:
+        self.path = path
+        self.shape = shape
+        self.dtype = dtype
+        self.chunks = chunks
+        self.ndim = len(shape)
+        self._witness = witness
+        self._stamp = _stamp(witness)
+        self._array: Any = None
+
+    def __getitem__(self, key: Any) -> npt.NDArray[Any]:
+        """Read a region.
+
+        Raises
+        ------
+        ImageError
+            If the file is gone or changed since it was opened.
+        """
+        self._check()
+        if self._array is None:
+            self._array = self._open()
+        block = np.asarray(self._array[key])
+        # Once more: chunks that vanish while they are read would count as empty.
+        self._check()
+        return block
+
+    def _open(self) -> Any:
+        raise NotImplementedError
+
+    def _check(self) -> None:
+        try:
+            now = _stamp(self._witness)
+        except OSError as error:
+            raise ImageError(
+                f"The image {self.path.name!r} is no longer there: {error.strerror}.",
+                "Bring it back and open it again.",
+            ) from error
+        if now != self._stamp:
+            raise ImageError(f"The file {self.path.name!r} changed while it was in use.", "Open it again.")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_array": None}
+
+
+class LazyTiff(LazyFile):
+    """The first image of a TIFF."""
+
+    def _open(self) -> Any:
+        import zarr
+
+        return zarr.open_array(tifffile.TiffFile(self.path).series[0].aszarr(level=0), mode="r")
+
+
+class LazyZarr(LazyFile):
+    """An array in a Zarr folder; the witness is its metadata file."""
+
+    def _open(self) -> Any:
+        import zarr
+
+        return zarr.open_array(str(self._witness.parent), mode="r")
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
