@@ -10,10 +10,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from napari_unet.image.boxes import extent, overlap, volume
 from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.blending import Window
-from napari_unet.inference.boxes import extent, overlap, volume
 from napari_unet.inference.predictor import Predictor
 from napari_unet.inference.tiling import plan_tiles
 from napari_unet.model.checkpoint import Checkpoint

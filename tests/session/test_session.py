@@ -50,6 +50,21 @@ def test_segment_finds_the_blobs_and_is_one_undo_step(opened):
     assert same_partition(session.labels_array(image_id), labels)
 
 
+def test_undo_of_a_segmentation_in_many_tiles_brings_the_earlier_labels_back(session, model_path):
+    image, _ = blobs((700, 900))
+    image_id = session.add_image(ImageSource.from_array(np.stack([image, image[::-1]]), axes="ZYX"))
+    session.select_model(model_path("instances"))
+    session.import_labels(image_id, np.full((2, 700, 900), 7), "ZYX", as_truth=False)
+    session.segment(image_id)
+    found = session.labels_array(image_id).copy()
+    assert not (found == 7).all()
+    assert session.history.newest.nbytes == 2 * found.nbytes
+    session.undo()
+    assert (session.labels_array(image_id) == 7).all()
+    session.redo()
+    np.testing.assert_array_equal(session.labels_array(image_id), found)
+
+
 def test_ids_are_inherited_from_round_to_round(opened):
     session, image_id, _ = opened
     before = session.labels_array(image_id).copy()

@@ -8,8 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.image.source import Box
-from napari_unet.inference.boxes import extent, inside, overlap
+from napari_unet.image.boxes import Box, extent, inside, overlap
 from napari_unet.inference.tiling import Tile, TilePlan
 
 Scores = npt.NDArray[np.float32]

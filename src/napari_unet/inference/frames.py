@@ -7,9 +7,9 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
+from napari_unet.image.boxes import Box, as_box, inside
 from napari_unet.image.normalize import Normalization, Statistics, apply
-from napari_unet.image.source import Box, ImageSource
-from napari_unet.inference.boxes import as_box, inside
+from napari_unet.image.source import ImageSource
 
 KEPT_VALUES = 16 * 2**20
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from napari_unet.errors import DeviceError, ImageError, OutputError
 from napari_unet.image.axes import from_canonical, label_axes
+from napari_unet.image.boxes import inside, volume
 from napari_unet.image.normalize import Statistics, measure
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.boxes import inside, volume
 from napari_unet.inference.channels import match_channels, matched_source
 from napari_unet.inference.engine import Engine, ShouldStop
 from napari_unet.inference.frames import Frames

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.errors import DeviceError
+from napari_unet.image.boxes import volume
 from napari_unet.inference.blending import blender
-from napari_unet.inference.boxes import volume
 from napari_unet.inference.engine import Engine, ShouldStop, Stopped, TileTooLarge
 from napari_unet.inference.frames import Frames
 from napari_unet.inference.tiling import Tile, TilePlan

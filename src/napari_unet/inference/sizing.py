@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.inference.boxes import Triple, three_axes, triple
+from napari_unet.image.boxes import Triple, three_axes, triple
 
 if TYPE_CHECKING:
     from napari_unet.model.geometry import Geometry

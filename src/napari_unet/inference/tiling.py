@@ -24,8 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.image.source import Box
-from napari_unet.inference.boxes import Triple, as_box, extent, inside, three_axes, triple, volume
+from napari_unet.image.boxes import Box, Triple, as_box, extent, inside, three_axes, triple, volume
 from napari_unet.inference.sizing import DEFAULT_VOXELS, MOST_VOXELS, blending_margins, cheapest_step
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Boxes: three slices (z, y, x) with explicit, non-negative ends."""
+"""Boxes around what an array holds."""
 
 from __future__ import annotations
 
@@ -7,65 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-Box = tuple[slice, slice, slice]
+from napari_unet.image.boxes import Box, clip, grow
+
 Array = npt.NDArray[np.generic]
-
-
-def whole(shape: Sequence[int]) -> Box:
-    """Return the box of a whole (Z, Y, X) array."""
-    z, y, x = shape
-    return slice(0, int(z)), slice(0, int(y)), slice(0, int(x))
-
-
-def clip(box: Sequence[slice], shape: Sequence[int]) -> Box:
-    """Return the part of `box` inside an array of `shape`; open ends are filled in, and empty stays empty."""
-    z, y, x = (
-        slice(start, max(start, stop))
-        for start, stop in (
-            (
-                min(max(int(part.start or 0), 0), int(size)),
-                min(max(int(size if part.stop is None else part.stop), 0), int(size)),
-            )
-            for part, size in zip(box, shape, strict=True)
-        )
-    )
-    return z, y, x
-
-
-def grow(box: Box, margin: Sequence[int], shape: Sequence[int]) -> Box:
-    """Return `box` with (z, y, x) voxels of `margin` on every side, clipped to `shape`."""
-    z, y, x = (slice(part.start - extra, part.stop + extra) for part, extra in zip(box, margin, strict=True))
-    return clip((z, y, x), shape)
-
-
-def union(first: Box, second: Box) -> Box:
-    """Return the smallest box that holds both."""
-    z, y, x = (slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(first, second, strict=True))
-    return z, y, x
-
-
-def intersection(first: Box, second: Box) -> Box | None:
-    """Return what two boxes share, or None."""
-    z, y, x = (slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(first, second, strict=True))
-    return (z, y, x) if all(part.start < part.stop for part in (z, y, x)) else None
-
-
-def volume(box: Box) -> int:
-    """Return the number of voxels in a box."""
-    z, y, x = extent(box)
-    return z * y * x
-
-
-def extent(box: Box) -> tuple[int, int, int]:
-    """Return the (z, y, x) size of a box."""
-    z, y, x = (part.stop - part.start for part in box)
-    return z, y, x
-
-
-def inside(inner: Box, outer: Box) -> Box:
-    """Return `inner` in the coordinates of `outer`, which contains it."""
-    z, y, x = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, outer, strict=True))
-    return z, y, x
 
 
 def tight(mask: npt.NDArray[np.bool_], box: Box) -> Box | None:

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from napari_unet.errors import UserError
 from napari_unet.image.axes import canonical_view, label_axes
+from napari_unet.image.boxes import Box, union
 from napari_unet.image.source import ImageSource
 from napari_unet.jobs import Job, JobRunner, JobState, LazyArray, Progress
-from napari_unet.learning.boxes import Box, union
 from napari_unet.learning.edits import Edit
 from napari_unet.learning.edits import Step as TruthChange
 from napari_unet.learning.truth import Truth

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.errors import UserError
-from napari_unet.learning.boxes import Box, whole
+from napari_unet.image.boxes import Box, whole
 from napari_unet.learning.edits import Edit
 from napari_unet.learning.truth import Point
 from napari_unet.session.core import SessionCore

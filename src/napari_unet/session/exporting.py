@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from napari_unet.errors import ImageError, UserError
 from napari_unet.image.axes import canonical_view, from_canonical, label_axes
+from napari_unet.image.boxes import Box, whole
 from napari_unet.jobs import Job
-from napari_unet.learning.boxes import Box, whole
 from napari_unet.learning.edits import combine
 from napari_unet.model.checkpoint import find_checkpoint
 from napari_unet.session.core import SessionCore

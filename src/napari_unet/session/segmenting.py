@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from napari_unet.errors import UserError
+from napari_unet.image.boxes import Box, inside, overlap, volume
 from napari_unet.inference.objects import ObjectSettings
 from napari_unet.jobs import Job, JobState
-from napari_unet.learning.boxes import Box
 from napari_unet.learning.edits import PredictionEdit, combine
 from napari_unet.learning.identity import inherit_ids
 from napari_unet.session.core import SessionCore
@@ -49,6 +49,7 @@ class PredictionWriter:
     def __init__(self, session: SessionCore, image_id: str, labels: LabelState, title: str) -> None:
         self._session, self._image_id, self._labels, self._title = session, image_id, labels, title
         self._edits: list[PredictionEdit] = []
+        self._provisional: list[_Provisional] = []
 
     def prepare(self, report: object) -> Iterator[object]:
         """Give objects their ids and cut the block into chunks; runs off the main thread."""
@@ -68,17 +69,25 @@ class PredictionWriter:
 
     def _write(self, block: LabelBlock) -> None:
         edit = self._labels.truth.write_prediction(block.t, block.box, block.labels)
-        self._edits.append(edit)
+        if block.provisional:
+            self._provisional.append(_Provisional(edit, volume(block.box)))
+        else:
+            # One write remains to be undone: what a tile showed for a while is nobody's past.
+            for tile in self._provisional:
+                tile.hand_over(edit)
+            self._provisional = [tile for tile in self._provisional if tile.left]
+            self._edits.append(edit)
         self._session.tell_places(self._image_id, self._labels, ((block.t, block.box),))
 
     def finish(self, then: Callable[[LabelStep | None], None] = lambda step: None) -> None:
         """Put what was written into the history as one step and hand it on."""
 
         def add() -> None:
-            if not self._edits:
+            edits = self._all()
+            if not edits:
                 then(None)
                 return
-            step = LabelStep(self._title, self._session, self._image_id, self._labels, combine(self._edits))
+            step = LabelStep(self._title, self._session, self._image_id, self._labels, combine(edits))
             self._session.history.add(step)
             self._session.events.history_changed.emit()
             then(step)
@@ -89,10 +98,28 @@ class PredictionWriter:
         """Bring back what was there before: nothing half-done stays on screen."""
 
         def undo() -> None:
-            places = combine(self._edits).undo(self._labels.truth)
+            places = combine(self._all()).undo(self._labels.truth)
             self._session.tell_places(self._image_id, self._labels, places)
 
         self._session.when_not_stroking(self._labels, undo)
+
+    def _all(self) -> list[PredictionEdit]:
+        return [*(tile.edit for tile in self._provisional), *self._edits]
+
+
+@dataclass
+class _Provisional:
+    """What a tile showed before its frame was decoded, and how many of its voxels no final write has replaced."""
+
+    edit: PredictionEdit
+    left: int
+
+    def hand_over(self, final: PredictionEdit) -> None:
+        """Give a final write what was there before the tile, where the two overlap."""
+        common = overlap(self.edit.box, final.box) if self.edit.t == final.t else None
+        if common is not None:
+            final.before[inside(common, final.box)] = self.edit.before[inside(common, self.edit.box)]
+            self.left -= volume(common)
 
 
 def _chunks(box: Box) -> Iterator[tuple[Box, Box]]:

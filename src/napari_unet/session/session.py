@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.learning.boxes import Box
+from napari_unet.image.boxes import Box
 from napari_unet.session.correcting import Correcting
 from napari_unet.session.exporting import Exporting
 from napari_unet.session.state import LabelState

@@ -8,10 +8,10 @@ from typing import Any
 import numpy.typing as npt
 from psygnal import Signal, SignalGroup
 
+from napari_unet.image.boxes import Box
 from napari_unet.image.normalize import Normalization, Statistics
 from napari_unet.image.source import ImageSource
 from napari_unet.jobs import Job, Progress
-from napari_unet.learning.boxes import Box
 from napari_unet.learning.evaluation import Decision
 from napari_unet.learning.truth import Truth
 from napari_unet.model.header import CheckpointHeader, Output

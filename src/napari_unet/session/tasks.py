@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_unet.image.boxes import Box, union
 from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.objects import ObjectSettings, decode
 from napari_unet.jobs import JobContext
-from napari_unet.learning.boxes import Box, union
 from napari_unet.model.header import Output
 
 if TYPE_CHECKING:

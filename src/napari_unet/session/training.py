@@ -9,8 +9,9 @@ import numpy as np
 from napari_unet.errors import TrainingError, UserError
 from napari_unet.image.source import ImageSource
 from napari_unet.jobs import Job
+from napari_unet.learning.reports import TrainReport
 from napari_unet.learning.samples import crop_boxes
-from napari_unet.learning.settings import TrainReport, TrainSettings
+from napari_unet.learning.settings import TrainSettings
 from napari_unet.session.models import Modelling
 from napari_unet.session.state import Curve, LabelState, ModelVersion, Round
 from napari_unet.session.steps import LabelStep

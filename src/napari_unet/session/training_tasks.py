@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_unet.image.boxes import Box
 from napari_unet.image.normalize import Statistics, apply, measure
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.channels import matched_source
 from napari_unet.jobs import JobContext
-from napari_unet.learning.boxes import Box
 from napari_unet.learning.evaluation import Decision, decide
 from napari_unet.learning.samples import CHANGED_WEIGHT, Block, TrainingRegion, hold_back
 from napari_unet.learning.settings import TrainSettings
