@@ -9,8 +9,8 @@ import numpy as np
 from psygnal import Signal
 
 from napari_unet.errors import AxesError, UserError
+from napari_unet.image.boxes import Box
 from napari_unet.image.source import ImageSource
-from napari_unet.learning.boxes import Box, whole
 from napari_unet.viewer.layers import (
     axes_of,
     is_usable,
@@ -199,13 +199,12 @@ class ImageChoice:
         for index, letter in enumerate(axes):
             if letter == "C":
                 continue
-            low, high = (corners[0, index], corners[1, index] + 1) if index in displayed else (here[index], here[index] + 1)
-            low, high = max(int(np.floor(low)), 0), min(int(np.ceil(high)), lengths[letter])
+            first, last = corners[:, index] if index in displayed else (here[index], here[index])
+            low, high = max(int(np.floor(first)), 0), min(int(np.ceil(last)) + 1, lengths[letter])
             if low >= high:
                 return min(max(int(here[axes.index("T")]), 0), lengths["T"] - 1) if "T" in axes else 0, None
             spans[letter] = slice(low, high)
-        z, y, x = whole(source.shape[1:])
-        return spans.get("T", slice(0, 1)).start, (spans.get("Z", z), spans["Y"], spans["X"])
+        return spans.get("T", slice(0, 1)).start, (spans.get("Z", slice(0, 1)), spans["Y"], spans["X"])
 
     # ---- events --------------------------------------------------------------------------------
 

@@ -12,9 +12,10 @@ import numpy.typing as npt
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_unet.learning.boxes import whole
+from napari_unet.image.boxes import whole
 from napari_unet.viewer.layers import METADATA_KEY
-from napari_unet.viewer.results import Place, ResultLayer, add_quietly
+from napari_unet.viewer.making import add_quietly
+from napari_unet.viewer.results import Place, ResultLayer
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -50,9 +51,7 @@ class KnownOverlay:
         Colours of the classes; None for objects.
     """
 
-    def __init__(
-        self, viewer: Viewer, result: ResultLayer, truth: Truth, classes: Sequence[ClassInfo] | None
-    ) -> None:
+    def __init__(self, viewer: Viewer, result: ResultLayer, truth: Truth, classes: Sequence[ClassInfo] | None) -> None:
         self.viewer, self.result, self.truth, self.classes = viewer, result, truth, classes
         self._todo: deque[Place] = deque()
         base = result.layer

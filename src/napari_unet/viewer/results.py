@@ -7,19 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Labels
-from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QTimer
 
 from napari_unet.image.axes import canonical_view
-from napari_unet.model.header import ClassInfo
-from napari_unet.viewer.layers import METADATA_KEY
 from napari_unet.viewer.lookup import bare_viewer
+from napari_unet.viewer.showing import show_region
 from napari_unet.viewer.sweep import Box, Sweep
 
 if TYPE_CHECKING:
     from napari import Viewer
-    from napari.layers import Image
+    from napari.layers import Labels
 
 Place = tuple[int, tuple[slice, slice, slice]]
 REFRESH_INTERVAL = 500  # ms between two refreshes of a layer that cannot be refreshed in part
@@ -116,9 +113,15 @@ class ResultLayer:
 
     def show(self, t: int, box: Sequence[slice]) -> None:
         """Show what was written into a box of the labels array; nothing where it is not on screen."""
-        if self.layer.visible and self.alive and not show_region(self.viewer, self.layer, self.key(t, box)):
-            if not self._late.isActive():
-                self._late.start(REFRESH_INTERVAL)
+        if not (self.layer.visible and self.alive):
+            return
+        if not show_region(self.viewer, self.layer, self.key(t, box)) and not self._late.isActive():
+            self._late.start(REFRESH_INTERVAL)
+
+    def appear(self) -> None:
+        """Make a new layer visible; its picture is made now, once."""
+        if self.alive and self.writable:
+            self.layer.visible = True
 
     def _refresh_now(self) -> None:
         if self.alive:
@@ -155,171 +158,3 @@ class ResultLayer:
         if self.layer.n_edit_dimensions != min(wanted, most):
             self.layer.n_edit_dimensions = min(wanted, most)
         return True
-
-
-def show_region(viewer: Viewer, layer: Labels, key: Box) -> bool:
-    """Send one region of a layer's data to the screen.
-
-    ``layer.refresh()`` maps and uploads the whole slice: 4 ms for 4096² 16-bit labels, but 65 ms for
-    32-bit ones. The layer's ``labels_update`` event uploads only a region.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        Where the layer is shown.
-    layer : napari.layers.Labels
-        The layer; the region was written into its data.
-    key : tuple of slice
-        The region, one slice per axis of the layer.
-
-    Returns
-    -------
-    bool
-        False if the layer cannot be refreshed in part and needs ``refresh()``.
-    """
-    data = layer.data
-    before = viewer.dims.ndim - layer.ndim
-    displayed = [axis - before for axis in viewer.dims.order[-viewer.dims.ndisplay :]]
-    thick = any(a or b for a, b in zip(viewer.dims.margin_left, viewer.dims.margin_right, strict=True))
-    if min(displayed) < 0 or layer.contour or thick or not isinstance(data, np.ndarray):
-        return False
-    here = np.round(np.asarray(layer.world_to_data(viewer.dims.point))).astype(int)
-    hidden = [axis for axis in range(layer.ndim) if axis not in displayed]
-    if any(not key[axis].start <= here[axis] < key[axis].stop for axis in hidden):
-        return True
-    part = tuple(key[axis] if axis in displayed else int(here[axis]) for axis in range(layer.ndim))
-    shown = tuple(key[axis] for axis in displayed)
-    values = data[part].transpose([sorted(displayed).index(axis) for axis in displayed])
-    if data.dtype.itemsize > 2:
-        texture = _texture(layer, values, shown)
-        if texture is None:
-            return False
-        values = texture
-    layer.events.labels_update(data=values, offset=[part.start for part in shown])
-    return True
-
-
-def _texture(layer: Labels, values: npt.NDArray[Any], shown: Box) -> npt.NDArray[Any] | None:
-    """Map wide labels to what the graphics card gets, and keep napari's copy of it current.
-
-    napari has no public way to do this for a region: labels of up to 16 bits are shown as they are,
-    wider ones through a mapped copy of the slice. This is the only private access of the plugin;
-    where it fails, the caller falls back to a full refresh.
-    """
-    try:
-        view = layer._slice.image.view
-        mapped = layer.colormap._data_to_texture(values)
-    except AttributeError:
-        return None
-    if view.ndim != values.ndim or any(part.stop > n for part, n in zip(shown, view.shape, strict=True)):
-        return None
-    view[shown] = mapped
-    return np.asarray(mapped)
-
-
-def make_layer(
-    image: Image,
-    axes: str,
-    array: npt.NDArray[np.unsignedinteger[Any]],
-    classes: Sequence[ClassInfo] | None,
-    name: str,
-    metadata: dict[str, Any],
-) -> tuple[Labels, str]:
-    """Make the Labels layer of an image, lying where the image lies.
-
-    ::
-
-        image  T  C  Z  Y  X        channels in the middle: a C axis of length 1, as thick
-        labels T  1  Z  Y  X        as all channels, so that it shows at each of them
-
-    Parameters
-    ----------
-    image : napari.layers.Image
-        Scale, translation, rotation, shear, affine, units and axis labels are copied from it.
-    axes : str
-        Axes of the image's data.
-    array : ndarray of unsigned int
-        Labels in the order of `axes` without C; painted in place.
-    classes : sequence of ClassInfo or None
-        Fixed colours; None for objects, whose colours follow their ids.
-    name : str
-        Name of the layer.
-    metadata : dict
-        Which model, settings and image the labels come from.
-
-    Returns
-    -------
-    napari.layers.Labels
-        Not yet in a viewer.
-    str
-        Its axes.
-    """
-    shown = axes[:-1] if image.rgb else axes
-    channel = shown.find("C")
-    keep = [i for i in range(len(shown)) if channel != 0 or i != 0]
-    drop_first = channel == 0
-    scale, translate = np.array(image.scale, float), np.array(image.translate, float)
-    data: npt.NDArray[Any] = array
-    if channel > 0:
-        count = int(np.shape(image.data[0] if image.multiscale else image.data)[channel])
-        data = np.expand_dims(array, channel)
-        translate[channel] += scale[channel] * (count - 1) / 2
-        scale[channel] *= count
-    affine = np.array(image.affine.affine_matrix, float)
-    rotate, shear = np.array(image.rotate, float), np.array(image.shear, float)
-    if drop_first:
-        affine, rotate = affine[1:, 1:], rotate[1:, 1:]
-        shear = shear[len(shown) - 1 :]
-    layer = Labels(
-        data,
-        name=name,
-        scale=scale[keep],
-        translate=translate[keep],
-        rotate=rotate,
-        shear=shear if shear.size else None,
-        affine=affine,
-        units=[image.units[i] for i in keep],
-        axis_labels=[image.axis_labels[i] for i in keep],
-        colormap=None if classes is None else class_colormap(classes),
-        opacity=0.5,
-        metadata={METADATA_KEY: metadata},
-    )
-    return layer, "".join(shown[i] for i in keep)
-
-
-def class_colormap(classes: Sequence[ClassInfo]) -> DirectLabelColormap:
-    """Return the fixed colours of classes; the background is clear.
-
-    Parameters
-    ----------
-    classes : sequence of ClassInfo
-        The background first.
-    """
-    colors: dict[int | None, Any] = {None: "#ff00ff", 0: "transparent"}
-    colors.update({value: info.color for value, info in enumerate(classes) if value})
-    return DirectLabelColormap(color_dict=colors)
-
-
-def add_quietly(viewer: Viewer, layer: Any) -> None:
-    """Add a layer without taking the selection, the tool or the place in the image from the user.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        Where to.
-    layer : napari layer
-        What.
-    """
-    layers = bare_viewer(viewer).layers
-    selected, active = set(layers.selection), layers.selection.active
-    modes = [(other, other.mode) for other in layers]
-    point = viewer.dims.point
-    layers.append(layer)
-    layers.selection.clear()
-    layers.selection.update(other for other in selected if other in layers)
-    layers.selection.active = active
-    for other, mode in modes:
-        if other.mode != mode:
-            other.mode = mode
-    if len(point) == viewer.dims.ndim and tuple(viewer.dims.point) != tuple(point):
-        viewer.dims.point = point

@@ -13,19 +13,19 @@ that something changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QTimer
 
 from napari_unet.viewer import sweep
+from napari_unet.viewer.drags import Drag, Point, data_point, empty, nothing, where_label
 from napari_unet.viewer.sweep import Sweep
 
 if TYPE_CHECKING:
     from napari.layers import Labels
 
-Point = tuple[float, ...]
 _LEFT, _RIGHT = 1, 2
 _BRUSHES = ("paint", "erase")
 _MAX_VERTICES = 1000
@@ -56,8 +56,8 @@ class StrokeRecorder:
     ) -> None:
         self.layer = layer
         self._painted_axes, self._begin, self._end = painted_axes, begin, end
-        self._drag: _Drag | None = None
-        self._encircle: _Drag | None = None
+        self._drag: Drag | None = None
+        self._encircle: Drag | None = None
         self._vertices: list[Point] = []
         self._pointer: Point | None = None
         self._reported = False  # the paint event of a drag follows its release
@@ -101,10 +101,10 @@ class StrokeRecorder:
             self._on_corner(point, event.button)
         elif layer.mode == "paint" and event.button == _RIGHT:
             if layer.n_edit_dimensions == 2 and len(event.dims_displayed) == 2:
-                self._encircle = _Drag(layer, self._painted_axes(), point)
+                self._encircle = Drag(layer, self._painted_axes(), point)
                 self._begin()
         elif layer.mode in (*_BRUSHES, "fill") and layer.cursor != "circle_frozen":
-            self._drag = _Drag(layer, self._painted_axes(), point)
+            self._drag = Drag(layer, self._painted_axes(), point)
             self._begin()
             return self._dragging(layer, event)
         return None
@@ -144,12 +144,12 @@ class StrokeRecorder:
             return
         self._reported = True
         QTimer.singleShot(0, self._forget_report)
-        self._end(drag.sweep() or _nothing(self.layer))
+        self._end(drag.sweep() or nothing(self.layer))
 
     def _finish_encircle(self, closed: bool = False) -> None:
         stroke, self._encircle = self._encircle, None
         if stroke is not None:
-            self._end(stroke.sweep(closed=closed) or _nothing(self.layer))
+            self._end(stroke.sweep(closed=closed) or nothing(self.layer))
 
     def _forget_report(self) -> None:
         self._reported = False
@@ -200,106 +200,8 @@ class StrokeRecorder:
                 inside = sweep.polygon(corners[first:], axes, data.shape)
                 if inside is not None and np.all(data[inside.box][inside.mask] == label):
                     self._vertices = []
-                    return sweep.union((inside, _empty(outline)))
+                    return sweep.union((inside, empty(outline)))
         if not certain:
             return None
         self._vertices = []
-        return _where(self.layer, outline, label)
-
-
-class _Drag:
-    """The path of one drag, and what the tool covers along it."""
-
-    def __init__(self, layer: Labels, axes: tuple[int, ...], point: Point) -> None:
-        self.layer, self.axes, self.mode = layer, axes, layer.mode
-        self.label = int(layer.colormap.background_value if self.mode == "erase" else layer.selected_label)
-        self.size = float(layer.brush_size)
-        self.path: list[Point] = []
-        self.points: list[Point] = []
-        self.fills: list[Sweep | None] = []
-        self.to(point)
-
-    def to(self, point: Point) -> None:
-        """Follow the pointer."""
-        previous = self.path[-1] if self.path else point
-        self.path.append(point)
-        between = [tuple(p) for p in sweep.interpolate(previous, point, self.size)]
-        self.points.extend(between)
-        if self.mode == "fill":
-            self._fill(between)
-
-    def _fill(self, points: Sequence[Point]) -> None:
-        data = self.layer.data
-        for point in points:
-            where = tuple(int(v) for v in np.round(point))
-            inside = all(0 <= p < n for p, n in zip(where, data.shape, strict=True))
-            if inside and data[where] != self.label and not self._filled(where):
-                self.fills.append(sweep.filled(data, point, self.axes, self.layer.contiguous))
-
-    def _filled(self, where: tuple[int, ...]) -> bool:
-        """Tell whether a fill of this drag covers a voxel already."""
-        return any(
-            all(s.start <= p < s.stop for p, s in zip(where, fill.box, strict=True))
-            and fill.mask[tuple(p - s.start for p, s in zip(where, fill.box, strict=True))]
-            for fill in self.fills
-            if fill is not None
-        )
-
-    def sweep(self, closed: bool = False) -> Sweep | None:
-        """Return what carries the tool's label now, of all that it passed over."""
-        if self.mode == "fill":
-            reach = sweep.union(self.fills)
-        else:
-            parts = [self._trail()]
-            if closed:
-                parts.append(sweep.polygon([*self.path, self.path[0]], self.axes, self.layer.data.shape))
-            reach = sweep.union(parts)
-        return None if reach is None else _where(self.layer, reach, self.label)
-
-    def painted(self) -> bool:
-        """Tell whether the whole trail carries the tool's label."""
-        trail = self._trail()
-        return trail is None or bool(np.all(self.layer.data[trail.box][trail.mask] == self.label))
-
-    def _trail(self) -> Sweep | None:
-        return sweep.brush(self.points, self.size, self.layer.scale, self.axes, self.layer.data.shape)
-
-
-def data_point(layer: Labels, event: Any) -> Point | None:
-    """Return where a mouse event points, in data coordinates.
-
-    In 3D this is the first labelled voxel along the line of sight, as for napari's own tools.
-
-    Parameters
-    ----------
-    layer : napari.layers.Labels
-        The layer.
-    event : mouse event
-        Of a mouse callback.
-    """
-    if len(event.dims_displayed) == 2:
-        return tuple(float(v) for v in layer.world_to_data(event.position))
-    before = len(event.position) - layer.ndim
-    displayed = [d - before for d in event.dims_displayed]
-    start, end = layer.get_ray_intersections(event.position, event.view_direction, displayed, world=True)
-    if start is None or end is None:
-        return None
-    line = sweep.interpolate(start, end, 4.0)
-    voxels = np.clip(np.round(line), 0, np.asarray(layer.data.shape) - 1).astype(int)
-    hits = np.flatnonzero(layer.data[tuple(voxels.T)])
-    return tuple(float(v) for v in voxels[hits[0]]) if hits.size else None
-
-
-def _where(layer: Labels, reach: Sweep, label: int) -> Sweep:
-    """Keep the box, and of the mask what carries the label: a tool may have been kept from painting."""
-    return Sweep(reach.box, reach.mask & (layer.data[reach.box] == label))
-
-
-def _empty(reach: Sweep | None) -> Sweep | None:
-    return None if reach is None else Sweep(reach.box, np.zeros_like(reach.mask))
-
-
-def _nothing(layer: Labels) -> Sweep:
-    """Return a sweep over no voxel: the stroke missed the image or was taken back."""
-    box = tuple(slice(0, 1) for _ in range(layer.ndim))
-    return Sweep(box, np.zeros((1,) * layer.ndim, bool))
+        return where_label(self.layer, outline, label)

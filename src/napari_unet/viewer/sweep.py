@@ -31,9 +31,7 @@ class Sweep:
     mask: npt.NDArray[np.bool_]
 
 
-def interpolate(
-    start: Sequence[float], stop: Sequence[float], brush_size: float
-) -> npt.NDArray[np.float64]:
+def interpolate(start: Sequence[float], stop: Sequence[float], brush_size: float) -> npt.NDArray[np.float64]:
     """Return the points at which a brush is set down between two positions of the pointer.
 
     The spacing is that of napari's brush: a quarter of its size.
@@ -116,21 +114,15 @@ def brush(
     for point in inside:
         start = np.asarray(point) - radii - margin_low
         stop = np.asarray(point) + radii + 1 - margin_low
-        target = tuple(
-            slice(max(a, 0), min(b, n)) for a, b, n in zip(start, stop, mask.shape, strict=True)
-        )
+        target = tuple(slice(max(a, 0), min(b, n)) for a, b, n in zip(start, stop, mask.shape, strict=True))
         if any(t.start >= t.stop for t in target):
             continue
-        source = tuple(
-            slice(t.start - a, t.stop - a) for t, a in zip(target, start, strict=True)
-        )
+        source = tuple(slice(t.start - a, t.stop - a) for t, a in zip(target, start, strict=True))
         mask[target] |= stamp[source]
     return Sweep(_box(margin_low, high), mask)
 
 
-def polygon(
-    vertices: Sequence[Sequence[float]], dims: Sequence[int], shape: Sequence[int]
-) -> Sweep | None:
+def polygon(vertices: Sequence[Sequence[float]], dims: Sequence[int], shape: Sequence[int]) -> Sweep | None:
     """Return the inside of a polygon drawn in a plane, its outline included.
 
     Parameters
@@ -231,9 +223,7 @@ def union(sweeps: Iterable[Sweep | None]) -> Sweep | None:
     high = np.max([[s.stop for s in part.box] for part in parts], axis=0)
     mask = np.zeros(tuple(high - low), bool)
     for part in parts:
-        mask[
-            tuple(slice(s.start - a, s.stop - a) for s, a in zip(part.box, low, strict=True))
-        ] |= part.mask
+        mask[tuple(slice(s.start - a, s.stop - a) for s, a in zip(part.box, low, strict=True))] |= part.mask
     return Sweep(_box(low, high), mask)
 
 

@@ -82,7 +82,9 @@ class ClassesSection(Section):
         fixed = "A foreground model has one class; make a new model to have more." if binary else ""
         few = "A model needs at least two classes." if len(classes) <= 2 else ""
         enable(self.add, busy or waits or fixed, "Add a class")
-        enable(self.remove, busy or waits or fixed or few, "Remove the chosen class; what is known as it becomes unknown")
+        enable(
+            self.remove, busy or waits or fixed or few, "Remove the chosen class; what is known as it becomes unknown"
+        )
         enable(self.color, busy or waits or fixed, "Change the colour of the chosen class")
 
     def _paint_with(self, item: QListWidgetItem) -> None:
@@ -188,9 +190,7 @@ class ClassesDialog(QDialog):
             self.list.takeItem(self.list.currentRow())
 
 
-def ask_classes(
-    parent: QWidget, classes: tuple[ClassInfo, ...], name: str
-) -> tuple[str, tuple[ClassInfo, ...]] | None:
+def ask_classes(parent: QWidget, classes: tuple[ClassInfo, ...], name: str) -> tuple[str, tuple[ClassInfo, ...]] | None:
     """Ask for a new model's name and classes.
 
     Parameters

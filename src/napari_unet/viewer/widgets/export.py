@@ -118,8 +118,9 @@ class ExportSection(Section):
             axes = label_axes("" if source is None else source.axes)
             data = layer.data[0] if layer.multiscale else layer.data
             if data.ndim != len(axes):
+                shape = tuple(data.shape)
                 raise UserError(
-                    f"The layer '{layer.name}' has shape {tuple(data.shape)}; the labels of this image have the axes {axes}.",
+                    f"The layer '{layer.name}' has shape {shape}; the labels of this image have the axes {axes}.",
                     "Choose a Labels layer of the image's shape without channels.",
                 )
             import numpy as np

@@ -40,7 +40,7 @@ class IconButton(QPushButton):
         if clicked is not None:
             self.clicked.connect(lambda: clicked())
 
-    def paintEvent(self, event: Any) -> None:  # noqa: N802
+    def paintEvent(self, event: Any) -> None:
         """Draw the button, then its symbol."""
         super().paintEvent(event)
         painter = QPainter(self)

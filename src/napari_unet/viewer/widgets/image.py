@@ -237,5 +237,7 @@ def describe(source: ImageSource | None, problem: UserError | None) -> str:
     else:
         z, y, x = source.scale_um
         numbers = f"{x:.3g}" if x == y else f"{y:.3g} × {x:.3g}"
-        parts.append(f"{z:.3g} × {numbers} µm ({source.scale_origin})" if planes > 1 else f"{numbers} µm ({source.scale_origin})")
+        parts.append(
+            f"{z:.3g} × {numbers} µm ({source.scale_origin})" if planes > 1 else f"{numbers} µm ({source.scale_origin})"
+        )
     return " · ".join(parts)

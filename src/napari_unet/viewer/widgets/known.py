@@ -43,7 +43,9 @@ class KnownSection(Section):
         self.keys = IconButton("keys", "List the keys", self._toggle_keys, checkable=True)
         row = self.row(self.accept, self.undo, self.redo, self.keys)
         row.insertStretch(3, 1)
-        self.key_list = sentence_label("\n".join(f"{key.replace('Control', 'Ctrl')}  {what}" for key, what in KEYS), dim=True)
+        self.key_list = sentence_label(
+            "\n".join(f"{key.replace('Control', 'Ctrl')}  {what}" for key, what in KEYS), dim=True
+        )
         self.key_list.hide()
         self.body.addWidget(self.key_list)
         self.painting = sentence_label()

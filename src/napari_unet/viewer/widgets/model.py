@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QMenu
-from superqt import QElidingLabel
 
 from napari_unet.model.builtin import builtin_names, model_card
 from napari_unet.model.header import COLORS, CheckpointHeader, ClassInfo
 from napari_unet.viewer.widgets.classes import ask_classes
 from napari_unet.viewer.widgets.icons import IconButton
-from napari_unet.viewer.widgets.parts import Section, enable, sentence_label, show_text
+from napari_unet.viewer.widgets.messages import show_text
+from napari_unet.viewer.widgets.parts import Section, enable, sentence_label
 
 if TYPE_CHECKING:
     from napari_unet.viewer.link import ViewerLink
@@ -54,10 +54,10 @@ class ModelSection(Section):
         self.device.addItems(DEVICES)
         self.device.setToolTip("What the network runs on; “auto” takes a GPU when there is one")
         self.device.activated.connect(self._on_device)
-        self.device_note = QElidingLabel("a GPU when there is one")
-        self.device_note.setStyleSheet("font-size: 8pt;")
-        row = self.row(QLabel("Runs on"), self.device)
-        row.addWidget(self.device_note, 1)
+        self.device_note = sentence_label(dim=True)
+        self.device_note.hide()
+        self.row(QLabel("Runs on"), self.device, stretch=True)
+        self.body.addWidget(self.device_note)
         self.refresh()
 
     # ---- what the user does --------------------------------------------------------------------
@@ -102,7 +102,7 @@ class ModelSection(Section):
 
     def _on_device(self) -> None:
         self.session.set_device(self.device.currentText())
-        self.device_note.setText("from the next click on")
+        self.device_note.hide()
 
     def show_card(self) -> None:
         """Show what the model says about itself, and how it came about."""
@@ -153,7 +153,7 @@ class ModelSection(Section):
         """Show the sentence about the device that a job has chosen."""
         if note:
             self.device_note.setText(note)
-            self.device_note.setToolTip(note)
+            self.device_note.show()
 
 
 def describe(header: CheckpointHeader) -> str:
@@ -165,8 +165,8 @@ def describe(header: CheckpointHeader) -> str:
         Of the model.
     """
     output = header.output
-    what = "instances" if output.instances else f"{len(output.classes)} classes" if output.kind == "classes" else "foreground"
-    return f"{header.ndim}D · {header.in_channels} ch · {what}"
+    names = {"instances": "instances", "classes": f"{len(output.classes)} classes", "binary": "foreground"}
+    return f"{header.ndim}D · {header.in_channels} ch · {names[output.kind]}"
 
 
 def _title(path: str, version: object) -> str:

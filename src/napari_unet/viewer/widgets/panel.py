@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
@@ -12,8 +13,8 @@ from napari_unet.viewer.widgets.classes import ClassesSection
 from napari_unet.viewer.widgets.export import ExportSection
 from napari_unet.viewer.widgets.image import ImageSection
 from napari_unet.viewer.widgets.known import KnownSection
+from napari_unet.viewer.widgets.messages import MessageBar
 from napari_unet.viewer.widgets.model import ModelSection
-from napari_unet.viewer.widgets.parts import MessageBar
 from napari_unet.viewer.widgets.retrain import RetrainSection
 from napari_unet.viewer.widgets.segment import SegmentSection
 
@@ -67,7 +68,7 @@ class UNetPanel(QWidget):
             (events.job_changed, self._on_job),
             (events.round_changed, self._on_model),
             (events.history_changed, self._on_history),
-            (events.message, self.message.say),
+            (events.message, self._on_message),
             (self.link.image.changed, self._on_image),
             (self.link.changed, self._on_link),
             (self.link.overlay_changed, self.known.show_overlay),
@@ -111,7 +112,7 @@ class UNetPanel(QWidget):
             self.dispose()
         return bool(super().event(event))
 
-    def showEvent(self, event: Any) -> None:  # noqa: N802
+    def showEvent(self, event: Any) -> None:
         """Once the panel stands, make ready what a later click needs."""
         super().showEvent(event)
         if not self._seen_shown:
@@ -120,8 +121,9 @@ class UNetPanel(QWidget):
 
     def _settle(self) -> None:
         if not self._disposed:
-            self.retrain.prepare()
             self.session.warm("compute")
+            self.retrain.prepare()
+            QTimer.singleShot(0, warm_labels)
 
     def dispose(self) -> None:
         """Stop jobs and let go of the viewer; what is known stays with its session."""
@@ -159,6 +161,11 @@ class UNetPanel(QWidget):
     def _on_history(self) -> None:
         self.known.refresh()
 
+    def _on_message(self, level: str, sentence: str, details: str) -> None:
+        last = self.session.last_round
+        if last is None or sentence != last.decision.sentence:  # which the section of retraining shows
+            self.message.say(level, sentence, details)
+
     def _on_job(self, name: str) -> None:
         running = name in self.session.jobs
         if name == "segment":
@@ -175,3 +182,10 @@ class UNetPanel(QWidget):
         now = frozenset(self.session.jobs)
         before, self._jobs = getattr(self, "_jobs", frozenset()), now
         return now != before
+
+
+def warm_labels() -> None:
+    """Make a Labels layer that nobody sees: the first one imports pandas, which takes a third of a second."""
+    from napari.layers import Labels
+
+    Labels(np.zeros((1, 1), np.uint8))

@@ -131,7 +131,11 @@ class TrainingCurve:
         legend.setColumnCount(2)
         self._loss = self._plot.plot(pen=pyqtgraph.mkPen(LOSS_COLOR, width=2), name="loss")
         self._score = self._plot.plot(
-            pen=pyqtgraph.mkPen(SCORE_COLOR, width=2), symbol="o", symbolSize=5, symbolBrush=SCORE_COLOR, name="agreement"
+            pen=pyqtgraph.mkPen(SCORE_COLOR, width=2),
+            symbol="o",
+            symbolSize=5,
+            symbolBrush=SCORE_COLOR,
+            name="agreement",
         )
 
     @property
