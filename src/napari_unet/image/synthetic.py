@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_unet.errors import ImageError
+from napari_unet.image.nucleus import Nucleus, random_nucleus, region, rho_in
 
 Array = npt.NDArray[Any]
 
@@ -18,48 +19,6 @@ PIXEL_UM = 0.5  # in-plane pixel size that the default radius of 9 pixels stands
 Z_SPACING = 2.0  # distance of planes in in-plane pixels
 _OFFSET = 100.0  # camera offset, gray values
 _READ_NOISE = 3.0
-_WAVES = 4
-
-
-@dataclass(frozen=True)
-class Nucleus:
-    r"""A star-shaped body: an ellipsoid whose radius waves with the direction.
-
-    A point p is inside where ``rho(p) < 1`` with
-
-        rho(p) = |M (p - center)| / (1 + Σ amplitude · cos(wave · direction + phase))
-
-    Parameters
-    ----------
-    center : ndarray
-        In pixels of the plane (z too).
-    shape : ndarray
-        The matrix M: rotation, then division by the semi-axes.
-    waves : ndarray
-        Shape (waves, ndim).
-    amplitudes, phases : ndarray
-        Shape (waves,).
-    reach : float
-        No point of the body is farther from the center.
-    brightness : float
-        Relative to 1.
-    """
-
-    center: Array
-    shape: Array
-    waves: Array
-    amplitudes: Array
-    phases: Array
-    reach: float
-    brightness: float
-
-    def rho(self, points: Array) -> Array:
-        """Return rho for points of shape (..., ndim)."""
-        local = (points - self.center) @ self.shape.T
-        distance = np.linalg.norm(local, axis=-1)
-        direction = local / np.maximum(distance, 1e-9)[..., np.newaxis]
-        swell = np.cos(direction @ self.waves.T + self.phases) @ self.amplitudes
-        return np.asarray(distance / (1.0 + swell))
 
 
 def nuclei_2d(
@@ -184,36 +143,6 @@ def _checked_shape(shape: Sequence[int], ndim: int) -> tuple[int, ...]:
     return lengths
 
 
-def _random_nucleus(center: Array, radius: float, rng: np.random.Generator) -> Nucleus:
-    ndim = len(center)
-    mean = radius * rng.uniform(0.75, 1.25)
-    stretch = rng.uniform(0.8, 1.25, ndim)
-    axes = mean * stretch / np.prod(stretch) ** (1 / ndim)
-    rotation, _ = np.linalg.qr(rng.normal(size=(ndim, ndim)))
-    amplitudes = rng.uniform(0.0, 0.09, _WAVES)
-    return Nucleus(
-        center=center,
-        shape=np.diag(1 / axes) @ rotation,
-        waves=rng.normal(scale=1.5, size=(_WAVES, ndim)),
-        amplitudes=amplitudes,
-        phases=rng.uniform(0, 2 * np.pi, _WAVES),
-        reach=float(axes.max() * (1 + amplitudes.sum())),
-        brightness=float(np.exp(rng.normal(scale=0.35))),
-    )
-
-
-def _region(nucleus: Nucleus, shape: Sequence[int], spacing: Array, margin: float = 1.0) -> tuple[slice, ...]:
-    """Return the voxels around a nucleus, clipped to the image."""
-    low = np.floor((nucleus.center - margin * nucleus.reach) / spacing).astype(int)
-    high = np.ceil((nucleus.center + margin * nucleus.reach) / spacing).astype(int) + 1
-    return tuple(slice(max(0, a), max(0, min(n, b))) for a, b, n in zip(low, high, shape, strict=True))
-
-
-def _rho_in(nucleus: Nucleus, region: tuple[slice, ...], spacing: Array) -> Array:
-    points = np.stack(np.meshgrid(*(np.arange(s.start, s.stop) for s in region), indexing="ij"), axis=-1)
-    return nucleus.rho(points * spacing)
-
-
 def _place(
     shape: tuple[int, ...],
     spacing: Array,
@@ -228,7 +157,7 @@ def _place(
     nuclei: list[Nucleus] = []
     covered, failures = 0, 0
     while covered < density * taken.size and failures < 200:
-        nucleus = _random_nucleus(rng.uniform(0, size), radius, rng)
+        nucleus = random_nucleus(rng.uniform(0, size), radius, rng)
         leaning = bool(nuclei) and rng.random() < touching
         if leaning:
             partner = nuclei[rng.integers(len(nuclei))]
@@ -236,19 +165,19 @@ def _place(
             direction /= np.linalg.norm(direction)
             reaches = (partner.reach + nucleus.reach) * 0.8
             nucleus = replace(nucleus, center=partner.center + direction * reaches)
-        region = _region(nucleus, shape, spacing, 1.3)
-        if any(s.stop <= s.start for s in region):
+        area = region(nucleus, shape, spacing, 1.3)
+        if any(s.stop <= s.start for s in area):
             failures += 1
             continue
-        rho = _rho_in(nucleus, region, spacing)
+        rho = rho_in(nucleus, area, spacing)
         body = rho < 1
-        clash = taken[region][rho < (1 if leaning else 1.3)].mean() if body.any() else 1.0
+        clash = taken[area][rho < (1 if leaning else 1.3)].mean() if body.any() else 1.0
         if clash > (0.1 if leaning else 0.0):
             failures += 1
             continue
         failures = 0
-        covered += int((body & ~taken[region]).sum())
-        taken[region] |= body
+        covered += int((body & ~taken[area]).sum())
+        taken[area] |= body
         nuclei.append(nucleus)
     return nuclei
 
@@ -285,15 +214,15 @@ def _render(
     nearest = np.ones(shape)
     light = np.zeros(shape)
     for number, nucleus in enumerate(nuclei, start=1):
-        region = _region(nucleus, shape, spacing)
-        if any(s.stop <= s.start for s in region):
+        area = region(nucleus, shape, spacing)
+        if any(s.stop <= s.start for s in area):
             continue
-        rho = _rho_in(nucleus, region, spacing)
+        rho = rho_in(nucleus, area, spacing)
         # A voxel inside two nuclei belongs to the one it lies deeper in.
-        inside = rho < nearest[region]
-        nearest[region][inside] = rho[inside]
-        labels[region][inside] = number
-        light[region][inside] = nucleus.brightness * (0.7 + 0.3 * np.sqrt(1 - rho[inside] ** 2))
+        inside = rho < nearest[area]
+        nearest[area][inside] = rho[inside]
+        labels[area][inside] = number
+        light[area][inside] = nucleus.brightness * (0.7 + 0.3 * np.sqrt(1 - rho[inside] ** 2))
     texture = ndimage.gaussian_filter(rng.normal(size=shape), 2.0 / spacing)
     light *= np.clip(1 + 0.15 * texture / max(float(texture.std()), 1e-9), 0.4, 1.6)
     widths = 1.2 / spacing if len(shape) == 2 else np.array([2.4, 1.2, 1.2]) / spacing
