@@ -57,9 +57,12 @@ def _headless(arguments: argparse.Namespace, folder: Path) -> int:
     from napari_unet.cli.demo_images import demo_images
     from napari_unet.cli.demo_play import play
     from napari_unet.cli.overview import write_overview
+    from napari_unet.session.tasks import predictor_for
 
     start = time.perf_counter()
     console.note("Loading torch and the model …")
+    # The session uses the same one: the times that it prints do not include the loading.
+    console.note(predictor_for(arguments.model, "auto", "auto").sentence)
     with tempfile.TemporaryDirectory() as work:
         played = [
             play(image, arguments.model, arguments.steps, arguments.seed, folder, Path(work))

@@ -106,8 +106,8 @@ def play(image: DemoImage, model: str, steps: int, seed: int, folder: Path, work
         known = session.known_mask(image_id)
         untouched = ~known[0, 0].copy() if known is not None else np.ones(before.shape, bool)
         console.say(
-            f"  Corrected {len(corrections.windows)} windows of {size} × {size} px: {corrections.deleted} objects deleted, "
-            f"{corrections.drawn} drawn, the rest accepted; {corrections.known:.0%} of the image is known now."
+            f"  Corrected {len(corrections.windows)} windows of {size} × {size} px: {corrections.deleted} objects "
+            f"deleted, {corrections.drawn} drawn, the rest accepted; {corrections.known:.0%} of the image is known now."
         )
 
         def trained(name: str) -> None:

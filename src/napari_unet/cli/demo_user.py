@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.learning.boxes import Box
+from napari_unet.image.boxes import Box
 from napari_unet.learning.overlap import count_overlaps
 from napari_unet.session.session import Session
 

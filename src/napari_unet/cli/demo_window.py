@@ -31,9 +31,8 @@ def why_no_window() -> str:
     if done.returncode == 0:
         return ""
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    return (
-        f"Qt cannot open a window: {lines[-1] if lines else f'it ended with code {done.returncode}'}".rstrip(".") + "."
-    )
+    why = lines[-1].rstrip(".") if lines else f"it ended with code {done.returncode}"
+    return f"Qt cannot open a window: {why}."
 
 
 def open_window(seed: int, size: int, model: str) -> None:
@@ -49,6 +48,7 @@ def open_window(seed: int, size: int, model: str) -> None:
         Built-in name or checkpoint file to begin with.
     """
     import napari
+    from qtpy.QtCore import QTimer
 
     from napari_unet.cli.demo_images import demo_images
     from napari_unet.viewer.lookup import session_of
@@ -57,8 +57,9 @@ def open_window(seed: int, size: int, model: str) -> None:
     images = demo_images(seed, size)
     for image in images:  # the last one is on top and selected
         source = image.source
-        place = {} if source.scale is None else {"scale": source.scale[1:], "units": source.units}
-        viewer.add_image(source.data, name=source.name, rgb=source.rgb, visible=image is images[-1], **place)
+        # Without a scale: the pixel size of the tissue is unknown, and napari shows one unit at a time.
+        viewer.add_image(source.data, name=source.name, rgb=source.rgb, visible=image is images[-1])
     session_of(viewer).start_with(model)
     viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
+    QTimer.singleShot(0, viewer.reset_view)  # the panel has taken room
     napari.run()

@@ -22,7 +22,7 @@ from napari_unet.io.labels import labels_for_image
 from napari_unet.jobs import Job, JobContext, Progress
 from napari_unet.jobs.context import run_guarded
 from napari_unet.learning.samples import crop_boxes
-from napari_unet.learning.settings import TrainReport, TrainSettings
+from napari_unet.learning.trainer import TrainReport, TrainSettings
 from napari_unet.model.header import COLORS, CheckpointHeader, ClassInfo
 from napari_unet.session.model_tasks import NewModelRequest, new_model
 from napari_unet.session.training_tasks import KnownCrop, KnownImage, TrainOutcome, TrainRequest, train
