@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_unet import load_checkpoint
 from napari_unet.errors import CheckpointError, ImageError, UserError
 from napari_unet.image.source import ImageSource
 from napari_unet.jobs import JobRunner
@@ -162,8 +163,6 @@ def test_a_flipped_bit_is_found_before_a_label_is_written(session, tmp_path):
     assert errors(session)
     assert not session.labels_array(image_id).any()
     with pytest.raises(CheckpointError):
-        from napari_unet import load_checkpoint
-
         load_checkpoint(path)
 
 
