@@ -21,6 +21,12 @@ def test_folders_patterns_and_files_each_once_in_natural_order(tmp_path):
     touch(*(tmp_path / name for name in ("t10.tif", "t2.tif", "notes.txt", ".hidden.tif", "deep/t1.PNG")))
     touch(tmp_path / "store" / "zarr.json")
     found = find_images([str(tmp_path), str(tmp_path / "**" / "t*"), str(tmp_path / "t2.tif")])
+    assert {path.name: str(below) for path, below in found.items()} == {
+        "store": ".",
+        "t2.tif": ".",
+        "t10.tif": ".",
+        "t1.PNG": "deep",
+    }
     assert [path.name for path in found] == ["store", "t2.tif", "t10.tif", "t1.PNG"]
 
 
@@ -72,9 +78,15 @@ def test_natural_order_and_stems():
 
 def test_earlier_outputs_are_no_inputs_and_clashes_are_told(tmp_path):
     a, b = tmp_path / "a.tif", tmp_path / "a_labels.tif"
-    assert plan_outputs([a, b], tmp_path, "_labels.tif") == [(a, b)]
+    here = Path()
+    assert plan_outputs({a: here, b: here}, tmp_path, "_labels.tif") == [(a, b)]
     with pytest.raises(OutputError, match="would both be written"):
-        plan_outputs([a, tmp_path / "a.png"], tmp_path / "out", "_labels.tif")
+        plan_outputs({a: here, tmp_path / "a.png": here}, tmp_path / "out", "_labels.tif")
+    plan = plan_outputs({a: Path("A01"), tmp_path / "B" / "a.tif": Path("B02")}, tmp_path / "out", "_labels.tif")
+    assert [target.relative_to(tmp_path) for _, target in plan] == [
+        Path("out/A01/a_labels.tif"),
+        Path("out/B02/a_labels.tif"),
+    ]
 
 
 def test_an_output_folder_that_cannot_be(tmp_path):

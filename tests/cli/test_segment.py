@@ -1,8 +1,13 @@
 from __future__ import annotations
 
 import csv
+import os
 import pickle
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -208,3 +213,41 @@ def test_an_interrupt_leaves_what_was_finished_and_no_half_file(call, images, mo
     assert said.code == 130
     assert "Interrupted" in said.err
     assert_clean(tmp_path / "out", ["field_2_labels.tif"])
+
+
+def test_a_pattern_keeps_its_subfolders(call, images, models, tmp_path):
+    for well in ("A01", "B02"):
+        (tmp_path / "plate" / well).mkdir(parents=True)
+        shutil.copy(images / "field_2.tif", tmp_path / "plate" / well / "1.tif")
+    said = call("segment", tmp_path / "plate" / "**" / "*.tif", "-m", models["classes"], "-o", tmp_path / "out")
+    assert said.code == 0, said.err
+    for well in ("A01", "B02"):
+        assert_clean(tmp_path / "out" / well, ["1_labels.tif"])
+
+
+def test_a_batch_system_may_end_it_at_any_time(call, images, models, tmp_path):
+    for number in range(60):
+        shutil.copy(images / "field_2.tif", images / f"more_{number}.tif")
+    out = tmp_path / "out"
+    arguments = ["segment", images, "-m", models["instances"], "-o", out]
+    command_line = [sys.executable, "-m", "napari_unet.cli", *map(str, arguments)]
+    with subprocess.Popen(command_line, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not list(out.glob("*_labels.tif")):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Interrupted" in err
+    assert "Traceback" not in err
+    finished = list(out.iterdir())
+    assert 0 < len(finished) < 62
+    assert all(read_labels(path)[3]["model"] == "tiny" for path in finished)
+    again = call(*arguments)
+    assert again.code == 0
+    assert f"{len(finished)} skipped, 0 failed" in again.out
+
+
+def test_a_terminal_without_unicode(models):
+    command_line = [sys.executable, "-m", "napari_unet.cli", "inspect", str(models["instances"])]
+    done = subprocess.run(command_line, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr

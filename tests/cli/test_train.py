@@ -124,3 +124,15 @@ def test_ctrl_c_keeps_the_best_so_far(call, images, models, tmp_path, monkeypatc
     assert "Trained 1 steps" in said.out
     assert "Stopping after this step" in said.err
     assert load_checkpoint(target).header.provenance["steps"] == 1
+
+
+def test_a_new_3d_model(call, tmp_path):
+    volume = np.random.default_rng(0).integers(0, 9, (10, 40, 48)).astype(np.uint8)
+    volume[:, 10:30, 10:30] += 50
+    tifffile.imwrite(tmp_path / "i.tif", volume, imagej=True, metadata={"axes": "ZYX"})
+    tifffile.imwrite(tmp_path / "l.tif", (volume > 40).astype(np.uint8))
+    files = ["--image", tmp_path / "i.tif", "--labels", tmp_path / "l.tif"]
+    target = tmp_path / "3d.safetensors"
+    said = call("train", "--classes", "background,cell", "--ndim", "3", *files, "--steps", 2, "-o", target)
+    assert said.code in (0, 1), said.err
+    assert load_checkpoint(target).header.axes == "CZYX"

@@ -30,11 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     import sys
 
-    from napari_unet.cli.console import ERROR, INTERRUPTED, error
+    from napari_unet.cli.console import ERROR, INTERRUPTED, error, print_anything
     from napari_unet.cli.parser import build_parser
     from napari_unet.errors import UserError
 
     arguments = list(sys.argv[1:] if argv is None else argv)
+    print_anything()
     try:
         chosen = build_parser(arguments).parse_args(arguments)
         return int(chosen.run(chosen))

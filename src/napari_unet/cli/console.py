@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +16,13 @@ from napari_unet.errors import UserError
 from napari_unet.jobs import Job, JobRunner, JobState
 
 DONE, SOME_FAILED, ERROR, INTERRUPTED = 0, 1, 2, 130
+
+
+def print_anything() -> None:
+    """Let a terminal that lacks a character, such as → or µ, show a question mark instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def stdout() -> Console:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_unet.cli.demo_play import Played
 
 MODEL = "nuclei-2d"
-STEPS = 80
+STEPS = 120
 FOLDER = "napari-unet-demo"
 SMALLEST = 64
 

@@ -6,6 +6,7 @@ import glob
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 from napari_unet.errors import ImageError, UserError
@@ -16,36 +17,44 @@ SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".zarr")
 LABEL_ENDINGS = ("_labels", "_label", "_masks", "_mask")
 
 
-def find_images(inputs: Iterable[str]) -> list[Path]:
-    """Return the image files that are meant, each once, in natural order within a folder or pattern.
+def find_images(inputs: Iterable[str]) -> dict[Path, Path]:
+    """Find the image files that are meant, each once, in natural order within a folder or pattern.
 
     Parameters
     ----------
     inputs : iterable of str
         Files, folders (their images, not those of folders inside), OME-Zarr folders and patterns
-        such as ``"day*/**/*.tif"``.
+        such as ``"plate/**/*.tif"``.
+
+    Returns
+    -------
+    dict of Path to Path
+        Each image with the subfolder in which a pattern found it: ``plate/A01/1.tif`` with ``A01``, counted
+        from the last folder before the first wildcard; otherwise ``.``.
 
     Raises
     ------
     ImageError
         If a name does not exist, or a folder or pattern holds no image.
     """
-    found: dict[Path, Path] = {}
+    found: dict[Path, tuple[Path, Path]] = {}
     for text in inputs:
-        path = Path(text)
+        path, root = Path(text), None
         if path.exists():
             paths = _in_folder(path) if path.is_dir() and not _is_zarr(path) else [path]
             what = f"The folder {text!r} holds no image"
         elif glob.has_magic(text):
             paths = [Path(name) for name in glob.glob(text, recursive=True)]
+            root = Path(*takewhile(lambda part: not glob.has_magic(part), path.parts))
             what = f"No file fits the pattern {text!r}"
         else:
             raise ImageError(f"The image {text!r} does not exist.", "Check the path.")
         if not paths:
             raise ImageError(f"{what}; expected {', '.join(SUFFIXES)}.", "Check the path.")
         for one in sorted(paths, key=natural):
-            found.setdefault(one.resolve(), one)
-    return list(found.values())
+            below = Path() if root is None else one.parent.relative_to(root)
+            found.setdefault(one.resolve(), (one, below))
+    return dict(found.values())
 
 
 def find_pairs(images: Sequence[str], labels: Sequence[str]) -> list[tuple[Path, Path]]:
@@ -143,7 +152,7 @@ def _in_folder(folder: Path) -> list[Path]:
     ]
 
 
-def _by_stem(paths: list[Path], what: str) -> dict[str, Path]:
+def _by_stem(paths: Iterable[Path], what: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in paths:
         key = stem(path)

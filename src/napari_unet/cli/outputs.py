@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +37,15 @@ def ready_folder(path: str | Path) -> Path:
     return folder
 
 
-def plan_outputs(paths: Sequence[Path], folder: Path, ending: str) -> list[tuple[Path, Path]]:
+def plan_outputs(images: Mapping[Path, Path], folder: Path, ending: str) -> list[tuple[Path, Path]]:
     """Return each image with its output; outputs of earlier runs among the images are left out.
 
     Parameters
     ----------
-    paths : sequence of Path
-        Images.
+    images : mapping of Path to Path
+        Images and their subfolders, from `napari_unet.cli.inputs.find_images`.
     folder : Path
-        Where the outputs go.
+        Where the outputs go, in the same subfolders.
     ending : str
         Replaces the images' suffix, such as ``"_labels.tif"``.
 
@@ -54,7 +54,7 @@ def plan_outputs(paths: Sequence[Path], folder: Path, ending: str) -> list[tuple
     OutputError
         If two images would have the same output.
     """
-    targets = {path: folder / f"{stem(path)}{ending}" for path in paths}
+    targets = {path: folder / below / f"{stem(path)}{ending}" for path, below in images.items()}
     earlier = {target.resolve() for target in targets.values()}
     plan = [(path, target) for path, target in targets.items() if path.resolve() not in earlier]
     first: dict[Path, Path] = {}
@@ -63,7 +63,7 @@ def plan_outputs(paths: Sequence[Path], folder: Path, ending: str) -> list[tuple
         if other is not path:
             raise OutputError(
                 f"The images {str(other)!r} and {str(path)!r} would both be written to {str(target)!r}.",
-                "Rename one, or segment them into different folders.",
+                "Give a pattern in quotes, which keeps subfolders, or segment them into different folders.",
             )
     return plan
 

@@ -94,9 +94,9 @@ class FileResult:
 def run(arguments: argparse.Namespace) -> int:
     """Segment the images; returns the exit code."""
     objects = settings_from(arguments, ObjectSettings)
-    paths = inputs.find_images(arguments.images)
+    images = inputs.find_images(arguments.images)
     folder = outputs.ready_folder(arguments.output)
-    plan = outputs.plan_outputs(paths, folder, "_labels.tif")
+    plan = outputs.plan_outputs(images, folder, "_labels.tif")
 
     from napari_unet.session.tasks import predictor_for
 
@@ -156,6 +156,7 @@ def segment_file(context: JobContext, request: FileRequest) -> FileResult:
         labels = request.predictor.segment(source, settings=request.objects, progress=context.progress)
         if outputs.stamp(request.image) != before:
             raise ImageError("The image changed while it was segmented.", "Segment it again.")
+        outputs.ready_folder(request.target.parent)
         write_labels(
             request.target,
             labels,

@@ -98,7 +98,7 @@ def _files(arguments: argparse.Namespace) -> list[tuple[Path, Path, Path | None]
         raise UserError("There is nothing to train on.", "Give --image and --labels, or --data.")
     if len(images) == len(labels) == 1 and Path(images[0]).is_file() and Path(labels[0]).is_file():
         pairs = [(Path(images[0]), Path(labels[0]))]  # the names of a single pair may differ
-        masks = {pairs[0][0]: inputs.find_images(known)[0]} if known else {}
+        masks = {pairs[0][0]: next(iter(inputs.find_images(known)))} if known else {}
     else:
         pairs = inputs.find_pairs(images, labels)
         masks = dict(inputs.find_pairs(images, known)) if known else {}
