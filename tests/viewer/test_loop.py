@@ -119,11 +119,3 @@ def test_segment_paint_undo_accept_retrain_export(
     # Closing the panel leaves plain layers behind: no callback of ours, no helper.
     assert not any("napari_unet" in getattr(f, "__module__", "") for f in labels.mouse_drag_callbacks)
     assert [other.name for other in viewer.layers] == ["tissue", "tissue labels"]
-
-
-@pytest.mark.parametrize("size", [(1366, 768)])
-def test_the_panel_fits_a_small_window(panel: Any, visible_viewer: Any, screen: Any, size: tuple[int, int]) -> None:
-    visible_viewer.window.resize(*size)
-    screen.pump(0.2)
-    assert panel.minimumSizeHint().width() <= 300
-    assert panel.minimumSizeHint().height() <= 600

@@ -25,9 +25,7 @@ def result_for(viewer: Any, image: Any, axes: str, array: np.ndarray, classes: A
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
 @pytest.mark.parametrize("ndisplay", [2, 3])
-def test_a_region_looks_as_after_a_full_refresh(
-    visible_viewer: Any, screen: Any, dtype: type, ndisplay: int
-) -> None:
+def test_a_region_looks_as_after_a_full_refresh(visible_viewer: Any, screen: Any, dtype: type, ndisplay: int) -> None:
     viewer = bare_viewer(visible_viewer)
     image = viewer.add_image(np.zeros((2, 3, 4, 60, 70), np.uint8), axis_labels=("t", "c", "z", "y", "x"))
     array = np.zeros((2, 4, 60, 70), dtype)

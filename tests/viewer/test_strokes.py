@@ -11,7 +11,6 @@ from qtpy.QtCore import Qt
 
 from napari_unet.viewer.lookup import bare_viewer
 from napari_unet.viewer.strokes import StrokeRecorder
-from napari_unet.viewer.sweep import Sweep
 
 
 class Log:

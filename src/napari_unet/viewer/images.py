@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from psygnal import Signal
@@ -20,6 +19,7 @@ from napari_unet.viewer.layers import (
     remembered,
     source_of_layers,
 )
+from napari_unet.viewer.lookup import image_ids
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -58,7 +58,7 @@ class ImageChoice:
         self.source: ImageSource | None = None
         self.problem: UserError | None = None
         self.pinned = False
-        self._ids: WeakKeyDictionary[Layer, str] = WeakKeyDictionary()
+        self._ids = image_ids(session)
         viewer.layers.selection.events.active.connect(self._on_active)
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)

@@ -71,6 +71,7 @@ class ViewerLink:
         self._timer.timeout.connect(self._tick)
         self._timer.start(IDLE_INTERVAL)
         self._closed = False
+        self.results.take_up()
 
     def close(self) -> None:
         """Cancel jobs, let go of all layers and remove the helper layer; the session stays."""

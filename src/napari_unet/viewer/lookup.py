@@ -9,8 +9,10 @@ from napari_unet.session.session import Session
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from napari.layers import Layer
 
 _sessions: WeakKeyDictionary[Viewer, Session] = WeakKeyDictionary()
+_image_ids: WeakKeyDictionary[Session, WeakKeyDictionary[Layer, str]] = WeakKeyDictionary()
 
 
 def session_of(viewer: Viewer) -> Session:
@@ -46,6 +48,17 @@ def use_session(viewer: Viewer, session: Session) -> None:
         raise ValueError("This viewer has a session already.")
     _sessions[viewer] = session
     finalize(viewer, session.close)
+
+
+def image_ids(session: Session) -> WeakKeyDictionary[Layer, str]:
+    """Return which image of a session each layer is; like the session, this outlives the panel.
+
+    Parameters
+    ----------
+    session : Session
+        A session.
+    """
+    return _image_ids.setdefault(session, WeakKeyDictionary())
 
 
 def bare_viewer(viewer: Viewer) -> Viewer:

@@ -62,8 +62,8 @@ def make_layer(
     """
     shown = axes[:-1] if image.rgb else axes
     channel = shown.find("C")
-    keep = [i for i in range(len(shown)) if channel != 0 or i != 0]
     drop_first = channel == 0
+    keep = list(range(1 if drop_first else 0, len(shown)))
     scale, translate = np.array(image.scale, float), np.array(image.translate, float)
     data: npt.NDArray[Any] = array
     if channel > 0:
@@ -91,7 +91,26 @@ def make_layer(
         visible=visible,
         metadata={METADATA_KEY: metadata},
     )
-    return layer, "".join(shown[i] for i in keep)
+    return layer, layer_axes(axes, image.rgb)
+
+
+def layer_axes(axes: str, rgb: bool) -> str:
+    """Return the axes of the Labels layer of an image.
+
+    Parameters
+    ----------
+    axes : str
+        Axes of the image's data.
+    rgb : bool
+        The last axis is colour; napari does not show it as an axis.
+
+    Examples
+    --------
+    >>> layer_axes("CZYX", False), layer_axes("TCYX", False), layer_axes("YXC", True)
+    ('ZYX', 'TCYX', 'YX')
+    """
+    shown = axes[:-1] if rgb else axes
+    return shown[1:] if shown.startswith("C") else shown
 
 
 def class_colormap(classes: Sequence[ClassInfo]) -> DirectLabelColormap:

@@ -49,7 +49,7 @@ class ResultLayer:
 
     def holds(self, array: npt.NDArray[Any]) -> bool:
         """Tell whether the layer still shows an array: nobody gave it other data."""
-        return isinstance(self.layer.data, np.ndarray) and np.shares_memory(self.layer.data, array)
+        return shares(self.layer.data, array)
 
     def close(self) -> None:
         """Stop what is scheduled."""
@@ -158,3 +158,16 @@ class ResultLayer:
         if self.layer.n_edit_dimensions != min(wanted, most):
             self.layer.n_edit_dimensions = min(wanted, most)
         return True
+
+
+def shares(data: Any, array: npt.NDArray[Any]) -> bool:
+    """Tell whether a layer's data is a labels array, or a view of it.
+
+    Parameters
+    ----------
+    data : array-like
+        Of a layer.
+    array : ndarray
+        Of a session.
+    """
+    return isinstance(data, np.ndarray) and np.may_share_memory(data, array)

@@ -11,8 +11,8 @@ from qtpy.QtCore import QTimer
 from napari_unet.image.boxes import whole
 from napari_unet.viewer.images import ImageChoice
 from napari_unet.viewer.layers import axes_of
-from napari_unet.viewer.making import add_quietly, class_colormap, make_layer
-from napari_unet.viewer.results import ResultLayer
+from napari_unet.viewer.making import add_quietly, class_colormap, layer_axes, make_layer
+from napari_unet.viewer.results import ResultLayer, shares
 from napari_unet.viewer.strokes import StrokeRecorder
 from napari_unet.viewer.sweep import Sweep
 
@@ -86,13 +86,29 @@ class ShownResults:
         # Hidden at first: napari makes the picture of a wide layer once on its own and once in the viewer.
         made, axes = make_layer(layer, axes_of(layer), labels.array, classes, name, metadata, visible=False)
         add_quietly(self.viewer, made)
-        result = ResultLayer(self.viewer, made, axes)
+        result = self._take(image_id, made, axes)
         QTimer.singleShot(0, result.appear)
-        self._results.setdefault(image_id, []).append((result, self._recorder(image_id, result)))
-        made.events.data.connect(self._on_data_replaced)
-        made.events.n_edit_dimensions.connect(self.clamp)
         self.sync()
-        self.made.emit(made)
+        return result
+
+    def take_up(self) -> None:
+        """Take up the layers of an earlier panel, and what was painted into them since."""
+        for image_id, image in self.session.images.items():
+            source_layer = self.image.layer_of(image_id)
+            for layer in tuple(self.viewer.layers) if source_layer is not None else ():
+                arrays = [state.array for state in image.labels.values()]
+                if type(layer).__name__ == "Labels" and any(shares(layer.data, array) for array in arrays):
+                    result = self._take(image_id, layer, layer_axes(axes_of(source_layer), source_layer.rgb))
+                    if result is self.current(image_id):
+                        self._run(lambda i=image_id, r=result: self._stroke_ended(i, r, None))
+        self.sync()
+
+    def _take(self, image_id: str, layer: Labels, axes: str) -> ResultLayer:
+        result = ResultLayer(self.viewer, layer, axes)
+        self._results.setdefault(image_id, []).append((result, self._recorder(image_id, result)))
+        layer.events.data.connect(self._on_data_replaced)
+        layer.events.n_edit_dimensions.connect(self.clamp)
+        self.made.emit(layer)
         return result
 
     def expect(self, image_id: str) -> None:
