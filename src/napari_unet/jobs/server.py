@@ -99,7 +99,7 @@ def serve() -> None:
     os.dup2(2, 1)
     sys.stdin = open(os.devnull)  # noqa: SIM115
     if hasattr(os, "nice"):
-        os.nice(10)
+        os.nice(5)
     server = _Server(incoming, outgoing)
     threading.Thread(target=server.listen, daemon=True).start()
     server.run()
