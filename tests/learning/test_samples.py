@@ -3,6 +3,7 @@ import numpy as np
 from napari_unet.image.normalize import Normalization, measure
 from napari_unet.image.source import ImageSource
 from napari_unet.learning.samples import BLOCK, CONTEXT, GAP, hold_back, known_regions
+from napari_unet.model.header import ClassInfo, Output
 
 NORMALIZATION = Normalization()
 
@@ -82,6 +83,19 @@ def test_too_few_blocks_hold_nothing_back():
     split = hold_back(regions, 2)
     assert split.validation == ()
     assert split.training == tuple(regions)
+
+
+def test_a_class_is_never_held_back_as_a_whole():
+    _, _, known, regions = regions_of((1, 1, 640, 640), [np.s_[0, 0, :, :]])
+    output = Output("classes", "softmax", ("a", "b"), (ClassInfo("a", "#000000"), ClassInfo("b", "#000000")))
+    split = hold_back(regions, 2, 1, output)
+    y, x = split.blocks[0].box[1:]
+    for region in regions:
+        region.labels[:] = 0
+    inside = regions[0].labels[0, y, x]
+    inside[20:30, 20:30] = 1
+    assert hold_back(regions, 2, 1, output).validation == ()
+    assert known.all()
 
 
 def test_sizes_stated():

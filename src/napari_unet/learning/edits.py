@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.learning.boxes import Box
+from napari_unet.image.boxes import Box
 
 if TYPE_CHECKING:
     from napari_unet.learning.truth import Truth

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from napari_unet.learning.overlap import count_overlaps
 
@@ -121,6 +120,8 @@ def match_objects(truth: Labels, labels: Labels, threshold: float = 0.5, mask: M
     else:
         table = np.zeros((rows.size, columns.size))
         table[row, column] = 1 + overlap[good]
+        from scipy.optimize import linear_sum_assignment  # slow to import, and the panel opens at once
+
         chosen = linear_sum_assignment(table, maximize=True)
         hits = int((table[chosen] > 0).sum())
     return Matches(hits, n_labels - hits, n_truth - hits)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.learning.boxes import Box, whole
+from napari_unet.image.boxes import Box, whole
 from napari_unet.learning.overlap import best_partner, count_overlaps
 from napari_unet.learning.truth import Truth
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -93,6 +93,26 @@ class Learner:
                 self.step_count += 1
                 self._follow()
         return value
+
+    @torch.no_grad()
+    def take_statistics(self, batches: Iterable[Batch]) -> None:
+        """Set the batch norm statistics of a network without a parent to the mean over some patches.
+
+        The initial 0 and 1 are no data, and a round of seconds is too short for them to fade.
+        """
+        norms = [module for module in self.network.modules() if isinstance(module, _BATCH_NORMS)]
+        usual = [norm.momentum for norm in norms]
+        with limited_threads(self.settings.threads):
+            self.network.train()
+            for number, batch in enumerate(batches):
+                for norm in norms:
+                    norm.momentum = 1 / (1 + number)
+                image = torch.from_numpy(batch.image).to(self.device.name).contiguous(memory_format=self.layout)
+                with torch.autocast(self.device.kind, torch.bfloat16, enabled=self.fast):
+                    self.network(image)
+        for norm, momentum in zip(norms, usual, strict=True):
+            norm.momentum = momentum
+        self.average.load_state_dict(self.network.state_dict())
 
     @torch.no_grad()
     def classes(self, image: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> np.ndarray[

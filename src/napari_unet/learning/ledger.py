@@ -11,7 +11,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_unet.errors import OutputError, UserError
-from napari_unet.learning.boxes import Box, clip, grow, inside, tight, whole, window_of
+from napari_unet.image.boxes import Box, clip, grow, inside, whole
+from napari_unet.learning.boxes import tight, window_of
 from napari_unet.learning.edits import Edit, PredictionEdit, State
 
 Mask = npt.NDArray[np.bool_]

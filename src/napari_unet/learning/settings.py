@@ -54,8 +54,8 @@ class TrainSettings:
     steps: int | None = None
     seed: int = 0
     device: str = "auto"
-    rate: float = 5e-4
-    encoder_rate: float = 1e-4
+    rate: float = 1e-3
+    encoder_rate: float = 3e-4
     new_rate: float = 3e-3
     patch: tuple[int, int, int] | None = None
     batch: int = 4

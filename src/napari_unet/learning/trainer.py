@@ -14,7 +14,7 @@ from napari_unet.errors import DeviceError, TrainingError
 from napari_unet.learning.evaluation import class_dice
 from napari_unet.learning.preparation import check_classes, matched, mean, patch_size, scorable, spread
 from napari_unet.learning.reports import TrainReport, TrainResult
-from napari_unet.learning.sampler import Sampler
+from napari_unet.learning.sampler import Batch, Sampler
 from napari_unet.learning.samples import TrainingRegion
 from napari_unet.learning.settings import TrainSettings
 
@@ -28,7 +28,9 @@ __all__ = ["TrainReport", "TrainResult", "TrainSettings", "Trainer"]
 REPORT_EVERY = 0.1
 SCORE_EVERY = 6.0
 SCORED_BLOCKS = 32
+STATISTICS_BATCHES = 4
 WARM_UP_STEPS = 5
+FREEZE_AT = 0.5
 LAST_RATE = 0.05
 SMALLEST_PATCH = 32
 
@@ -132,6 +134,8 @@ class Trainer:
         self._parent_scores = self._parent_scores or self._score(should_stop)
         scored = self._elapsed = time.perf_counter() - begin
         cost = self._elapsed if self._blocks else 0.0
+        if self._learner.new and self._learner.step_count == 0:
+            self._learner.take_statistics(self._draw(-1 - number) for number in range(STATISTICS_BATCHES))
         reason = "budget"
         while self._progress(cost) < 1:
             if should_stop():
@@ -222,10 +226,10 @@ class Trainer:
         progress, done = min(self._progress(), 1.0), self._learner.step_count
         rate = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * progress))
         rate *= min(1.0, (done + 1) / WARM_UP_STEPS)
-        batch = self._sampler.draw(self._batch, self._patch, np.random.default_rng((self.settings.seed, done)))
+        batch = self._draw(done)
         failed = False
         try:
-            loss = self._learner.step(batch, rate, freeze=progress >= 0.5)
+            loss = self._learner.step(batch, rate, freeze=progress >= FREEZE_AT)
         except Exception as error:
             from napari_unet.inference.devices import is_out_of_memory
 
@@ -239,6 +243,11 @@ class Trainer:
             self._losses = [*self._losses[-19:], loss]
         else:
             self._go_back()
+
+    def _draw(self, number: int) -> Batch:
+        """Draw the batch of a step; batches below 0 are for statistics."""
+        generator = np.random.default_rng((self.settings.seed, number % 2**32))
+        return self._sampler.draw(self._batch, self._patch, generator)
 
     def _shrink(self) -> None:
         """Halve the batch, then the patch."""

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from skimage.segmentation import watershed
 
 from napari_unet.errors import UserError
-from napari_unet.learning.boxes import Box, clip, extent, inside, union, window_of
+from napari_unet.image.boxes import Box, clip, extent, inside, union
+from napari_unet.learning.boxes import window_of
 from napari_unet.learning.edits import Edit
 from napari_unet.learning.ledger import REGION_CELL, Ledger, Mask
 
@@ -135,6 +135,8 @@ class Truth(Ledger):
         markers = np.zeros(body.shape, np.int32)
         for number, point in enumerate((first, second), start=1):
             markers[tuple(p - part.start for p, part in zip(point, box, strict=True))] = number
+        from skimage.segmentation import watershed  # slow to import, and the panel opens at once
+
         halves = watershed(-depth, markers, mask=body)
         new = self.next_id()
         self.labels[t][box][halves == 2] = new

@@ -1,0 +1,51 @@
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.errors import TrainingError
+from napari_unet.learning.evaluation import dice
+from napari_unet.learning.quick import blank_checkpoint, quick_settings
+from napari_unet.learning.samples import TrainingRegion
+from napari_unet.learning.trainer import Trainer, TrainSettings
+from napari_unet.model.checkpoint import default_classes
+
+
+def test_two_strokes_give_a_sensible_result():
+    y, x = np.mgrid[:128, :128]
+    truth = ((y // 32 + x // 32) % 2).astype(np.int32)
+    rng = np.random.default_rng(0)
+    image = np.where(truth, np.sin(y * 1.5), 0.3 * rng.standard_normal(truth.shape)).astype(np.float32)
+    known = np.zeros(truth.shape, bool)
+    known[4:28, 14:18] = known[40:44, 6:28] = True  # one stroke on the plain ground, one on the stripes
+    crop = TrainingRegion(image[None, None], truth[None], known[None], None, "a", 0, (0, 0, 0))
+    checkpoint = blank_checkpoint(default_classes(2), 2, 1, "mine")
+    settings = replace(quick_settings(TrainSettings(threads=1, device="cpu")), seconds=None, steps=35)
+    trainer = Trainer(checkpoint, [crop], settings=settings)
+    list(trainer.run())
+    with torch.no_grad():
+        labels = trainer.result.checkpoint.network(torch.from_numpy(image[None, None])).argmax(1)[0].numpy()
+    assert dice(truth, labels, ~known) > 0.8
+
+
+def test_a_model_needs_two_classes():
+    with pytest.raises(TrainingError, match="1 classes"):
+        blank_checkpoint(default_classes(1), 2, 1, "mine")
+
+
+def test_the_budget_is_three_seconds():
+    settings = quick_settings(TrainSettings(steps=5, seed=4))
+    assert settings.seconds == 3
+    assert settings.steps is None
+    assert settings.seed == 4
+
+
+def test_the_panel_needs_no_torch():
+    code = (
+        "import sys; import napari_unet.learning.truth, napari_unet.learning.samples, napari_unet.learning.trainer,"
+        " napari_unet.learning.quick, napari_unet.learning.evaluation; sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
