@@ -50,12 +50,14 @@ def error(text: str, console: Console | None = None) -> None:
     (console or stderr()).print(" ".join(text.split()), style="red", markup=False, soft_wrap=True)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], last_row_apart: bool = False) -> None:
-    """Print a table; all columns but the first are numbers."""
+def table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1, last_row_apart: bool = False
+) -> None:
+    """Print a table; the first `texts` columns are words, the others numbers."""
     lines = [list(row) for row in rows]
     shown = Table(title=title, title_justify="left")
     for index, name in enumerate(columns):
-        shown.add_column(name, justify="right" if index else "left", overflow="fold")
+        shown.add_column(name, justify="left" if index < texts else "right", overflow="fold")
     for number, row in enumerate(lines):
         shown.add_row(*row, end_section=last_row_apart and number == len(lines) - 2)
     stdout().print(shown, markup=False)

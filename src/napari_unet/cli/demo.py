@@ -79,13 +79,17 @@ def _show(played: Sequence[Played]) -> None:
     """Print the scores, and what they are scores of."""
     rows = []
     for one in played:
-        part = f"{1 - one.known.mean():.0%} of the image, n={one.objects} objects"
-        truth = "exact truth" if one.image.exact else "rough truth"
-        for name, (before, after) in one.scores.items():
-            rows.append([one.image.source.name, f"{truth}; {part}", name, f"{before:.3f}", f"{after:.3f}"])
+        name, truth, part = (
+            one.image.source.name,
+            "exact" if one.image.exact else "rough",
+            f"{1 - one.known.mean():.0%}",
+        )
+        for score, (before, after) in one.scores.items():
+            rows.append([name, truth, score, f"{before:.3f}", f"{after:.3f}", part, str(one.objects)])
     console.say("")
-    title = "Scores on the part that nobody corrected, before and after retraining"
-    console.table(title, ["image", "against, on", "score", "before", "after"], rows)
+    title = "Scores on the part of the image that nobody corrected, before and after retraining"
+    columns = ("image", "truth", "score", "before", "after", "part", "objects")
+    console.table(title, columns, rows, texts=3)
     worse = [one.image.source.name for one in played if not one.better]
     if worse:
         console.note(f"Not every score rose: {', '.join(worse)}. More steps or other corrections may help.")

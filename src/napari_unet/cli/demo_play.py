@@ -106,8 +106,8 @@ def play(image: DemoImage, model: str, steps: int, seed: int, folder: Path, work
         known = session.known_mask(image_id)
         untouched = ~known[0, 0].copy() if known is not None else np.ones(before.shape, bool)
         console.say(
-            f"  Corrected {len(corrections.windows)} windows of {size} × {size} px: {corrections.deleted} objects "
-            f"deleted, {corrections.drawn} drawn, the rest accepted; {corrections.known:.0%} of the image is known now."
+            f"  A scripted user corrected {len(corrections.windows)} windows of {size} × {size} px by that truth: "
+            f"{corrections.deleted} objects deleted, {corrections.drawn} drawn, the rest accepted; {corrections.known:.0%} of the image is known now."
         )
 
         def trained(name: str) -> None:
@@ -120,10 +120,11 @@ def play(image: DemoImage, model: str, steps: int, seed: int, folder: Path, work
         session.retrain(steps=steps)
         check()
         seconds = time.perf_counter() - start
+        verdict = session.last_round.decision.sentence if session.last_round is not None else ""
         if session.round is not None:
             session.keep()
-    last = session.last_round
-    console.say(f"  Retrained {steps} steps in {seconds:.0f} s. {last.decision.sentence if last else ''}")
+            verdict += " Here it is kept."
+    console.say(f"  Retrained {steps} steps in {seconds:.0f} s. {verdict}")
     after = labels.copy()
     played = _scored(image, before, after, untouched, corrections)
     session.export_labels(image_id, folder / f"{image.source.name}_labels.tif", overwrite=True)
