@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from skimage.segmentation import watershed
 
 from napari_unet.errors import UserError
 
@@ -172,6 +171,8 @@ def _grown(
     labels: npt.NDArray[np.int32], count: int, seeds: npt.NDArray[np.int32], ridge: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[np.int32], int]:
     """Split the objects that hold several seeds; the others need no watershed."""
+    from skimage.segmentation import watershed  # slow to import, and the panel opens at once
+
     flat = np.flatnonzero(seeds)
     home = labels.ravel()[flat]
     seed = seeds.ravel()[flat]

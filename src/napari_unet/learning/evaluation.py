@@ -108,6 +108,8 @@ def match_objects(truth: Labels, labels: Labels, threshold: float = 0.5, mask: M
     Matches
         Counts, from which AP, F1, precision and recall follow.
     """
+    from scipy.optimize import linear_sum_assignment  # slow to import, and the panel opens at once
+
     if mask is not None:
         truth, labels = _mostly_inside(truth, mask), _mostly_inside(labels, mask)
     first, second, _, overlap = count_overlaps(truth, labels, mask).objects()
@@ -120,8 +122,6 @@ def match_objects(truth: Labels, labels: Labels, threshold: float = 0.5, mask: M
     else:
         table = np.zeros((rows.size, columns.size))
         table[row, column] = 1 + overlap[good]
-        from scipy.optimize import linear_sum_assignment  # slow to import, and the panel opens at once
-
         chosen = linear_sum_assignment(table, maximize=True)
         hits = int((table[chosen] > 0).sum())
     return Matches(hits, n_labels - hits, n_truth - hits)

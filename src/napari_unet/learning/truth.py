@@ -128,6 +128,8 @@ class Truth(Ledger):
         UserError
             If the two voxels do not lie in one object.
         """
+        from skimage.segmentation import watershed  # slow to import, and the panel opens at once
+
         if self.labels[t][first] != self.labels[t][second] or first == second:
             raise UserError("The two points do not lie in one object.", "Point at two places of the object to split.")
         box, body = self.body(t, first)
@@ -135,8 +137,6 @@ class Truth(Ledger):
         markers = np.zeros(body.shape, np.int32)
         for number, point in enumerate((first, second), start=1):
             markers[tuple(p - part.start for p, part in zip(point, box, strict=True))] = number
-        from skimage.segmentation import watershed  # slow to import, and the panel opens at once
-
         halves = watershed(-depth, markers, mask=body)
         new = self.next_id()
         self.labels[t][box][halves == 2] = new

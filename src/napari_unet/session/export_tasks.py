@@ -1,4 +1,4 @@
-"""Job functions that write files."""
+"""Job functions that write files; what reads and writes formats is imported in the worker process only."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.image.source import ImageSource
-from napari_unet.io.atomic import atomic_path
-from napari_unet.io.labels import write_labels
-from napari_unet.io.tables import measure_objects, write_table
 from napari_unet.jobs import JobContext
 
 
@@ -65,6 +62,8 @@ class TableFile:
 
 def export_labels(context: JobContext, request: LabelFile) -> str:
     """Write labels as TIFF and return the path."""
+    from napari_unet.io.labels import write_labels
+
     write_labels(
         request.path,
         request.labels,
@@ -80,6 +79,8 @@ def export_labels(context: JobContext, request: LabelFile) -> str:
 
 def export_table(context: JobContext, request: TableFile) -> dict[str, Any]:
     """Measure objects, write them as CSV if a path is given, and return the columns."""
+    from napari_unet.io.tables import measure_objects, write_table
+
     columns = measure_objects(
         request.labels,
         request.axes,
@@ -95,6 +96,8 @@ def export_table(context: JobContext, request: TableFile) -> dict[str, Any]:
 
 def export_model(context: JobContext, request: tuple[str, str, bool]) -> str:
     """Copy a checkpoint file to where the user wants it and return that path."""
+    from napari_unet.io.atomic import atomic_path
+
     source, target, overwrite = request
     with atomic_path(Path(target), overwrite=overwrite) as temporary:
         shutil.copyfile(source, temporary)
