@@ -79,15 +79,12 @@ def _show(played: Sequence[Played]) -> None:
     """Print the scores, and what they are scores of."""
     rows = []
     for one in played:
-        name, truth, part = (
-            one.image.source.name,
-            "exact" if one.image.exact else "rough",
-            f"{1 - one.known.mean():.0%}",
-        )
+        name, truth = one.image.source.name, "exact" if one.image.exact else "rough"
+        part = f"{1 - one.known.mean():.0%}"
         for score, (before, after) in one.scores.items():
             rows.append([name, truth, score, f"{before:.3f}", f"{after:.3f}", part, str(one.objects)])
     console.say("")
-    title = "Scores on the part of the image that nobody corrected, before and after retraining"
+    title = "Scores on the part that nobody corrected, before and after retraining"
     columns = ("image", "truth", "score", "before", "after", "part", "objects")
     console.table(title, columns, rows, texts=3)
     worse = [one.image.source.name for one in played if not one.better]

@@ -107,7 +107,8 @@ def play(image: DemoImage, model: str, steps: int, seed: int, folder: Path, work
         untouched = ~known[0, 0].copy() if known is not None else np.ones(before.shape, bool)
         console.say(
             f"  A scripted user corrected {len(corrections.windows)} windows of {size} × {size} px by that truth: "
-            f"{corrections.deleted} objects deleted, {corrections.drawn} drawn, the rest accepted; {corrections.known:.0%} of the image is known now."
+            f"deleted {corrections.deleted} objects, drew {corrections.drawn}, accepted the rest; "
+            f"{corrections.known:.0%} of the image is known now."
         )
 
         def trained(name: str) -> None:

@@ -48,6 +48,7 @@ def open_window(seed: int, size: int, model: str) -> None:
         Built-in name or checkpoint file to begin with.
     """
     import napari
+    import numpy as np
     from qtpy.QtCore import QTimer
 
     from napari_unet.cli.demo_images import demo_images
@@ -58,7 +59,9 @@ def open_window(seed: int, size: int, model: str) -> None:
     for image in images:  # the last one is on top and selected
         source = image.source
         # Without a scale: the pixel size of the tissue is unknown, and napari shows one unit at a time.
-        viewer.add_image(source.data, name=source.name, rgb=source.rgb, visible=image is images[-1])
+        limits = None if source.rgb else np.percentile(source.data, [0.5, 99.5]).tolist()
+        shown = {"rgb": source.rgb, "contrast_limits": limits, "visible": image is images[-1]}
+        viewer.add_image(source.data, name=source.name, **shown)
     session_of(viewer).start_with(model)
     viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
     QTimer.singleShot(0, viewer.reset_view)  # the panel has taken room
