@@ -16,6 +16,7 @@ from napari_unet.errors import UserError
 from napari_unet.jobs import Job, JobRunner, JobState
 
 DONE, SOME_FAILED, ERROR, INTERRUPTED = 0, 1, 2, 130
+WIDTH = 120
 
 
 def print_anything() -> None:
@@ -26,8 +27,9 @@ def print_anything() -> None:
 
 
 def stdout() -> Console:
-    """Return the console for results."""
-    return Console(highlight=False, emoji=False)
+    """Return the console for results; in a file or pipe its lines are `WIDTH` long."""
+    console = Console(highlight=False, emoji=False)
+    return console if console.is_terminal else Console(highlight=False, emoji=False, width=WIDTH)
 
 
 def stderr() -> Console:

@@ -147,11 +147,14 @@ def _show(rows: dict[str, Row], path: str | None, overwrite: bool) -> None:
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
     columns = {name: [row.get(name, float("nan")) for row in rows.values()] for name in names}
     means = {name: float(np.nanmean(values)) for name, values in columns.items()}
-    if "objects" in names:
-        means["objects"] = float(np.sum(columns["objects"]))
     shown = [[image, *(_cell(name, row.get(name)) for name in names)] for image, row in rows.items()]
     shown.append(["mean", *(_cell(name, means[name]) for name in names)])
-    console.table(MEANING.partition(";")[0], ["image", *names], shown, last_row_apart=True)
+    console.table(
+        "Agreement with the truth; objects match at IoU ≥ 0.5, the mean is over images",
+        ["image", *names],
+        shown,
+        last_row_apart=True,
+    )
     if path is not None:
         table: dict[str, Sequence[Any]] = {"image": [*rows, "mean"]}
         write_table(path, table | {name: [*columns[name], means[name]] for name in names}, overwrite=overwrite)
