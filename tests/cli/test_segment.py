@@ -41,6 +41,7 @@ def test_a_folder_becomes_label_tiffs_with_provenance(call, images, models, tmp_
     assert provenance["settings"]["objects"]["min_size"] == 20
     with open(out / "field_2_objects.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
+    assert all(float(row["edited_fraction"]) == 0 for row in rows)
     assert len(rows) == np.unique(labels[labels > 0]).size
 
 
