@@ -150,6 +150,24 @@ def test_reports_are_prepared_off_the_main_thread_and_a_failure_there_fails_the_
     assert str(job.error) == "It does not fit."
 
 
+def test_a_report_that_cannot_be_taken_fails_the_job(runner):
+    def broken(value):
+        raise ImageError("It does not fit.")
+
+    job = runner.submit(add_up, LazyArray(np.ones((2, 2))), 2, on_report=broken)
+    runner.wait(job, 60)
+    assert job.state is JobState.FAILED
+    assert str(job.error) == "It does not fit."
+
+
+def test_closing_ends_what_runs(process_runner):
+    ends = []
+    process_runner.submit(loop, on_end=lambda job: ends.append(job.state))
+    process_runner.close()
+    assert ends == [JobState.CANCELLED]
+    assert not process_runner.busy
+
+
 def test_a_user_error_is_no_runtime_error():
     # Qt worker libraries swallow RuntimeErrors of generators.
     assert not issubclass(UserError, RuntimeError)

@@ -122,6 +122,9 @@ def test_predictions_wait_for_the_end_of_a_stroke(opened):
         session.undo()
     session.labels(image_id).truth.labels[0, 0, 80:84, 5:9] = 9
     session.end_stroke(image_id, 0, box(80, 84, 5, 9), None)
+    assert session.busy
+    session.deliver()
+    assert not session.busy
     now = session.labels_array(image_id)
     assert (now[80:84, 5:9] == 9).all()
     assert not now[:70].any()
@@ -224,7 +227,7 @@ def test_nothing_known_is_an_error_that_says_what_to_do(opened):
 def test_two_strokes_in_two_classes_give_a_first_result(session):
     image, labels = blobs((128, 128))
     image_id = session.add_image(ImageSource.from_array(image + 0.0, axes="YX", name="new"))
-    session.settings = SessionSettings(first_steps=60)
+    session.settings = SessionSettings(first_steps=40)
     session.new_model((ClassInfo("background", "#000000"), ClassInfo("blob", "#e69f00")), None)
     assert session.model.untrained
     with pytest.raises(UserError, match="not been trained"):

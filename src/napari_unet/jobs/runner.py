@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any, Literal
 
 from napari_unet.errors import UserError
-from napari_unet.jobs.context import JobContext, Progress, run_guarded
+from napari_unet.jobs.context import JobContext, Progress, as_user_error, run_guarded
 
 KILL_AFTER = 5.0  # seconds a cancelled job may take to stop by itself
 QUEUE_LENGTH = 64  # messages that wait for the main thread before the worker waits, too
@@ -87,11 +87,19 @@ class Job:
         if self.ended:
             return
         if kind == "report":
-            self._on_report(value)
+            self._take_report(value)
         elif kind == "progress":
             self._on_progress(value)
         else:
             self._end(kind, value)
+
+    def _take_report(self, value: Any) -> None:
+        try:
+            self._on_report(value)
+        except Exception as error:
+            # What cannot be taken must not pass for done: the job ends here, and its function is told.
+            self._tell_worker()
+            self._end("failed", as_user_error(error))
 
     def _end(self, kind: str, value: Any) -> None:
         if kind == "done":
@@ -144,7 +152,7 @@ class JobRunner:
                 for part in job.prepare(value) if kind == "report" else (value,):
                     job.handle(kind, part)
 
-            context = JobContext(send, lambda: job.state is JobState.STOPPING)
+            context = JobContext(send, lambda: job.state is not JobState.RUNNING)
             job.handle(*run_guarded(function, context, args))
             return job
         self._running.append(job)
@@ -160,17 +168,19 @@ class JobRunner:
         return worker
 
     def deliver(self, seconds: float = 0.008) -> None:
-        """Handle waiting messages for about `seconds`; call it on the main thread.
+        """Handle waiting messages for about `seconds`, one at least; call it on the main thread.
 
         Jobs that ignore their cancellation for longer than `KILL_AFTER` lose their process.
         """
         end = time.perf_counter() + seconds
-        while time.perf_counter() < end:
+        while True:
             try:
                 job, kind, value = self._messages.get_nowait()
             except queue.Empty:
                 break
             job.handle(kind, value)
+            if time.perf_counter() >= end:
+                break
         self._running = [job for job in self._running if not job.ended]
         for worker in self._workers.values():
             worker.kill_if_stuck(KILL_AFTER)
@@ -198,9 +208,9 @@ class JobRunner:
 
     def close(self) -> None:
         """Cancel everything and end the worker processes."""
-        for job in self._running:
-            job.cancel()
         for worker in self._workers.values():
             worker.close()
         self._workers.clear()
-        self._running.clear()
+        running, self._running = self._running, []
+        for job in running:
+            job.handle("cancelled", None)

@@ -88,8 +88,10 @@ class Worker:
         except (EOFError, OSError, pickle.UnpicklingError):
             pass
         code = self._process.wait()
+        if self._closing:
+            return  # the runner ends its jobs itself
         for number, job in list(self._jobs.items()):
-            if job.cancelled_at is not None or self._closing:
+            if job.cancelled_at is not None:
                 self._end(number, "cancelled", None)
             else:
                 error = UnexpectedError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -14,21 +15,20 @@ from napari_unet.errors import UserError
 from napari_unet.image.axes import canonical_view, label_axes
 from napari_unet.image.boxes import Box, union
 from napari_unet.image.source import ImageSource
-from napari_unet.jobs import Job, JobRunner, JobState, LazyArray, Progress
+from napari_unet.jobs import JobRunner, LazyArray
 from napari_unet.learning.edits import Edit
 from napari_unet.learning.edits import Step as TruthChange
 from napari_unet.learning.truth import Truth
 from napari_unet.project.folder import WorkFolder
 from napari_unet.session.history import History
+from napari_unet.session.running import Running
 from napari_unet.session.settings import SessionSettings
 from napari_unet.session.state import (
     Curve,
     ImageState,
-    JobView,
     LabelState,
     ModelVersion,
     Round,
-    SessionEvents,
     TruthKey,
     is_instances,
     truth_key,
@@ -37,7 +37,7 @@ from napari_unet.session.steps import LabelStep
 from napari_unet.session.tasks import warm_up
 
 
-class SessionCore:
+class SessionCore(Running):
     """Images, labels, models and jobs of one viewer or one script.
 
     Parameters
@@ -51,20 +51,17 @@ class SessionCore:
     preview: LabelStep | None = None  # the prediction of a round that waits for Keep or Discard
 
     def __init__(self, runner: JobRunner | None = None, folder: WorkFolder | None = None) -> None:
-        self.events = SessionEvents()
-        self.runner = runner or JobRunner()
+        super().__init__(runner or JobRunner())
         self.history = History()
         self.settings = SessionSettings()
         self.images: dict[str, ImageState] = {}
         self.versions: list[ModelVersion] = []
         self.model: ModelVersion | None = None
-        self.jobs: dict[str, JobView] = {}
         self.round: Round | None = None
         self.curve = Curve()
         self._folder = folder
         self._numbers = itertools.count(1)
         self._warm: set[str] = set()
-        self._afterwards: dict[str, list[Callable[[], None]]] = {}
         self._waiting: list[tuple[LabelState, Callable[[], None]]] = []
 
     # ---- images and their labels ---------------------------------------------------------------
@@ -182,74 +179,10 @@ class SessionCore:
         self.model = version
         self.events.model_changed.emit()
 
-    # ---- jobs ----------------------------------------------------------------------------------
-
     def need_no_round(self) -> None:
         """Raise a `UserError` while a preliminary round waits for a decision."""
         if self.round is not None:
             raise UserError("The last training round waits for your decision.", "Click Keep or Discard first.")
-
-    def need_idle(self, name: str) -> None:
-        """Raise a `UserError` if a job of this name runs."""
-        if name in self.jobs:
-            raise UserError(f"The session is busy: '{name}' still runs.", "Wait for it or stop it.")
-
-    def start_job(
-        self,
-        name: str,
-        function: Callable[..., Any],
-        request: Any,
-        *,
-        lane: str = "compute",
-        on_report: Callable[[Any], None] = lambda report: None,
-        on_done: Callable[[Any], None] = lambda result: None,
-        on_stopped: Callable[[Job], None] = lambda job: None,
-        prepare: Callable[[Any], Any] | None = None,
-    ) -> Job | None:
-        """Run a job function and keep the panel informed.
-
-        ``on_done`` gets the result; ``on_stopped`` the job if it was cancelled or failed. An error
-        becomes a message. Returns the job, or None if it has ended already.
-        """
-        self.need_idle(name)
-        view = self.jobs[name] = JobView(job=Job(name))
-
-        def progressed(progress: Progress) -> None:
-            view.progress = progress
-            self.events.job_changed.emit(name)
-
-        def ended(job: Job) -> None:
-            self.jobs.pop(name, None)
-            self.events.job_changed.emit(name)
-            if job.state is JobState.DONE:
-                on_done(job.result)
-            else:
-                on_stopped(job)
-            if job.state is JobState.FAILED and job.error is not None:
-                self.events.message.emit("error", str(job.error), job.details)
-            for action in self._afterwards.pop(name, ()):
-                action()
-
-        self.events.job_changed.emit(name)
-        job = self.runner.submit(
-            function,
-            request,
-            lane=lane,
-            name=name,
-            on_report=on_report,
-            on_progress=progressed,
-            on_end=ended,
-            prepare=prepare,
-        )
-        view.job = job
-        return None if job.ended else job
-
-    def when_ended(self, name: str, action: Callable[[], None]) -> None:
-        """Act once no job of this name runs; now if none does."""
-        if name in self.jobs:
-            self._afterwards.setdefault(name, []).append(action)
-        else:
-            action()
 
     def warm(self, lane: str) -> None:
         """Start the worker process of "compute" or "train" before the user needs it; never fails."""
@@ -258,29 +191,29 @@ class SessionCore:
             checkpoint = self.model.path if self.model is not None and lane == "compute" else None
             self.runner.submit(warm_up, checkpoint, lane=lane)
 
-    def cancel(self, name: str) -> None:
-        """Ask a running job to stop at its next tile or step."""
-        if name in self.jobs:
-            self.jobs[name].job.cancel()
-            self.events.job_changed.emit(name)
+    def deliver(self, seconds: float = 0.008) -> None:
+        """Do what waited for a stroke, then handle messages of jobs, for about `seconds`.
+
+        A window calls it from a timer, on its main thread.
+        """
+        end = time.perf_counter() + seconds
+        while self._waiting and not self._waiting[0][0].stroking and time.perf_counter() < end:
+            self._waiting.pop(0)[1]()
+        self.runner.deliver(max(0.0, end - time.perf_counter()))
+
+    @property
+    def busy(self) -> bool:
+        """Whether `deliver` should be called soon: a job runs, or something waits."""
+        return self.runner.busy or bool(self._waiting)
 
     # ---- changes of labels ---------------------------------------------------------------------
 
     def when_not_stroking(self, labels: LabelState, write: Callable[[], None]) -> None:
-        """Write now, or as soon as the stroke that is under way has ended."""
+        """Write now, or in `deliver` after the stroke that is under way has ended."""
         if labels.stroking or any(waiting is labels for waiting, _ in self._waiting):
             self._waiting.append((labels, write))
         else:
             write()
-
-    def write_waiting(self) -> None:
-        """Do the writes that waited for a stroke."""
-        waiting, self._waiting = self._waiting, []
-        for labels, write in waiting:
-            if labels.stroking:
-                self._waiting.append((labels, write))
-            else:
-                write()
 
     def record(self, title: str, image_id: str, labels: LabelState, change: TruthChange | None) -> bool:
         """Put a change that has been made into the history and tell about it."""

@@ -51,16 +51,13 @@ class Correcting(SessionCore):
         """
         labels = self._need_labels(image_id)
         labels.stroking = False
-        changed = self.record(title, image_id, labels, labels.truth.record_edit(t, box, swept))
-        self.write_waiting()
-        return changed
+        return self.record(title, image_id, labels, labels.truth.record_edit(t, box, swept))
 
     def abort_stroke(self, image_id: str) -> None:
         """Tell that a tool was lifted without a trace."""
         labels = self.labels(image_id)
         if labels is not None:
             labels.stroking = False
-            self.write_waiting()
 
     def accept_object(self, image_id: str, t: int, point: Point) -> bool:
         """Make the object under a voxel known as it is."""

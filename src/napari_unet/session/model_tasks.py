@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from napari_unet.jobs import JobContext
-from napari_unet.model.config import UNetConfig
+from napari_unet.learning.quick import blank_checkpoint
 from napari_unet.model.header import CheckpointHeader, ClassInfo
 
 
@@ -59,14 +59,11 @@ def import_checkpoint(context: JobContext, request: ImportRequest) -> tuple[str,
 
 def new_model(context: JobContext, request: NewModelRequest) -> tuple[str, CheckpointHeader]:
     """Make a model with the classes asked for, save it, and return its path and header."""
-    from napari_unet.model.checkpoint import Checkpoint, load_checkpoint
+    from napari_unet.model.checkpoint import load_checkpoint
 
     context.progress(0, 1, "making the model")
     if request.parent is None:
-        # Small enough for a few hundred steps within seconds on one CPU core.
-        features = (12, 24, 48) if request.ndim == 2 else (8, 16, 32)
-        config = UNetConfig(request.ndim, request.in_channels, len(request.classes), features)
-        checkpoint = Checkpoint.from_config(config, request.classes, name=request.name, seed=request.seed)
+        checkpoint = blank_checkpoint(request.classes, request.ndim, request.in_channels, request.name, request.seed)
     else:
         checkpoint = load_checkpoint(request.parent).with_classes(request.classes)
         checkpoint.header = replace(checkpoint.header, name=request.name)

@@ -17,7 +17,7 @@ class Session(Correcting, Training, Exporting):
 
     Commands are methods; what they change is told through `events`, on the main thread. Nothing
     here knows napari or Qt. A script uses ``Session(JobRunner("inline"))``; a window calls
-    ``session.runner.deliver()`` from a timer.
+    ``session.deliver()`` from a timer.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Session(Correcting, Training, Exporting):
             if self.last_view is None:
                 self.last_view = (image_id, None, False, (t,))
             if len(known_classes(labels)) >= 2:
-                self.retrain(self.settings.first_seconds, self.settings.first_steps)
+                self.retrain(self.settings.first_seconds, self.settings.first_steps, quick=True)
         return changed
 
 

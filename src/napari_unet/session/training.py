@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from napari_unet.errors import TrainingError, UserError
 from napari_unet.image.source import ImageSource
 from napari_unet.jobs import Job
+from napari_unet.learning.quick import QUICK
 from napari_unet.learning.reports import TrainReport
 from napari_unet.learning.samples import crop_boxes
 from napari_unet.learning.settings import TrainSettings
@@ -24,7 +26,7 @@ class Training(Modelling):
     preview_shown = True
     last_round: Round | None = None
 
-    def retrain(self, seconds: float | None = 60.0, steps: int | None = None) -> Job | None:
+    def retrain(self, seconds: float | None = 60.0, steps: int | None = None, *, quick: bool = False) -> Job | None:
         """Train a copy of the current model on everything known, in all images of the session.
 
         Parameters
@@ -33,6 +35,8 @@ class Training(Modelling):
             Time budget.
         steps : int, optional
             Number of optimization steps instead; the same steps give the same model.
+        quick : bool
+            Learn fast rather than well: for a first look within seconds.
 
         Returns
         -------
@@ -58,6 +62,8 @@ class Training(Modelling):
         settings = TrainSettings(
             seconds=None if steps else seconds, steps=steps, seed=self.settings.seed, device=self.settings.device
         )
+        if quick:
+            settings = replace(settings, **QUICK)
         request = TrainRequest(version.path, images, settings, str(self.folder.next_model()))
         self.curve = Curve()
 

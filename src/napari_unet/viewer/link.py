@@ -195,13 +195,13 @@ class ViewerLink:
     # ---- events --------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        self.run(lambda: self.session.runner.deliver(DELIVER_SECONDS))
+        self.run(lambda: self.session.deliver(DELIVER_SECONDS))
         if self.overlay is not None:
             if self.overlay.alive and self.overlay.result is self.result():
                 self.overlay.work(DRAW_SECONDS)
             else:
                 self.show_known(self.overlay.alive)
-        interval = BUSY_INTERVAL if self.session.runner.busy or self.overlay is not None else IDLE_INTERVAL
+        interval = BUSY_INTERVAL if self.session.busy or self.overlay is not None else IDLE_INTERVAL
         if self._timer.interval() != interval:
             self._timer.setInterval(interval)
 
@@ -213,9 +213,7 @@ class ViewerLink:
         self.changed.emit()
 
     def _on_labels_changed(self, image_id: str, t: int, box: Box) -> None:
-        result = self.results.ensure(image_id)
-        if result is not None:
-            result.show(t, box)
+        result = self.results.show(image_id, t, box)
         if self.overlay is not None and result is self.overlay.result:
             self.overlay.update(t, box)
 

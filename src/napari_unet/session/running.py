@@ -1,0 +1,94 @@
+"""The jobs of a session: started by name, shown by name, cancelled by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from napari_unet.errors import UserError
+from napari_unet.jobs import Job, JobRunner, JobState, Progress
+from napari_unet.session.state import JobView, SessionEvents
+
+
+class Running:
+    """Runs job functions, at most one of a name at a time.
+
+    Parameters
+    ----------
+    runner : JobRunner
+        Where they run.
+    """
+
+    def __init__(self, runner: JobRunner) -> None:
+        self.events = SessionEvents()
+        self.runner = runner
+        self.jobs: dict[str, JobView] = {}
+        self._afterwards: dict[str, list[Callable[[], None]]] = {}
+
+    def need_idle(self, name: str) -> None:
+        """Raise a `UserError` if a job of this name runs."""
+        if name in self.jobs:
+            raise UserError(f"The session is busy: '{name}' still runs.", "Wait for it or stop it.")
+
+    def start_job(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        request: Any,
+        *,
+        lane: str = "compute",
+        on_report: Callable[[Any], None] = lambda report: None,
+        on_done: Callable[[Any], None] = lambda result: None,
+        on_stopped: Callable[[Job], None] = lambda job: None,
+        prepare: Callable[[Any], Any] | None = None,
+    ) -> Job | None:
+        """Run a job function and keep the panel informed.
+
+        ``on_done`` gets the result; ``on_stopped`` the job if it was cancelled or failed. An error
+        becomes a message. Returns the job, or None if it has ended already.
+        """
+        self.need_idle(name)
+        view = self.jobs[name] = JobView(job=Job(name))
+
+        def progressed(progress: Progress) -> None:
+            view.progress = progress
+            self.events.job_changed.emit(name)
+
+        def ended(job: Job) -> None:
+            self.jobs.pop(name, None)
+            self.events.job_changed.emit(name)
+            if job.state is JobState.DONE:
+                on_done(job.result)
+            else:
+                on_stopped(job)
+            if job.state is JobState.FAILED and job.error is not None:
+                self.events.message.emit("error", str(job.error), job.details)
+            for action in self._afterwards.pop(name, ()):
+                action()
+
+        self.events.job_changed.emit(name)
+        job = self.runner.submit(
+            function,
+            request,
+            lane=lane,
+            name=name,
+            on_report=on_report,
+            on_progress=progressed,
+            on_end=ended,
+            prepare=prepare,
+        )
+        view.job = job
+        return None if job.ended else job
+
+    def when_ended(self, name: str, action: Callable[[], None]) -> None:
+        """Act once no job of this name runs; now if none does."""
+        if name in self.jobs:
+            self._afterwards.setdefault(name, []).append(action)
+        else:
+            action()
+
+    def cancel(self, name: str) -> None:
+        """Ask a running job to stop at its next tile or step."""
+        if name in self.jobs:
+            self.jobs[name].job.cancel()
+            self.events.job_changed.emit(name)
