@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from napari_unet.image.boxes import whole
+from napari_unet.image.boxes import Box, whole
 from napari_unet.viewer.images import ImageChoice
 from napari_unet.viewer.layers import axes_of
 from napari_unet.viewer.making import add_quietly, class_colormap, layer_axes, make_layer
@@ -47,6 +47,7 @@ class ShownResults:
     ) -> None:
         self.viewer, self.session, self.image, self._run = viewer, session, image, run
         self._results: dict[str, list[tuple[ResultLayer, StrokeRecorder]]] = {}
+        self._painted: str | None = None  # image whose stroke is being taken over
         self._dismissed: set[str] = set()  # images whose result the user removed while it was coming in
         viewer.layers.events.removed.connect(self._on_layer_removed)
         viewer.dims.events.order.connect(self.clamp)
@@ -139,11 +140,25 @@ class ShownResults:
             return
         if swept is not None:
             for (t, box), mask in result.places(swept):
+                self._painted = image_id
                 self.session.end_stroke(image_id, t, box, mask, result.layer.mode)
+                self._painted = None
             return
         times, *shape = self.session.image(image_id).source.shape
         for t in range(times):
             self.session.end_stroke(image_id, t, whole(shape), None, "edit")
+
+    def show(self, image_id: str, t: int, box: Box) -> ResultLayer | None:
+        """Show a box of an image's labels, and return the layer.
+
+        What the user has just painted is on screen: the first change told after a stroke is the stroke
+        itself, and those that follow are writes that waited for its end.
+        """
+        result = self.ensure(image_id)
+        painted, self._painted = self._painted, None
+        if result is not None and painted != image_id:
+            result.show(t, box)
+        return result
 
     def _forget_strokes(self) -> None:
         """Keep napari's own undo empty; never in the middle of a stroke."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
 from scipy import ndimage
 
 Box = tuple[slice, ...]
@@ -139,6 +138,8 @@ def polygon(vertices: Sequence[Sequence[float]], dims: Sequence[int], shape: Seq
     Sweep or None
         None when the polygon has fewer than three corners or lies outside.
     """
+    from PIL import Image, ImageDraw
+
     if len(vertices) < 3:
         return None
     dims = sorted(dims)
