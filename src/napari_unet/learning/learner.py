@@ -103,9 +103,10 @@ class Learner:
         norms = [module for module in self.network.modules() if isinstance(module, _BATCH_NORMS)]
         usual = [norm.momentum for norm in norms]
         with limited_threads(self.settings.threads):
-            self.network.train()
+            self.network.eval()  # dropout would be chance without a seed
             for number, batch in enumerate(batches):
                 for norm in norms:
+                    norm.train()
                     norm.momentum = 1 / (1 + number)
                 image = torch.from_numpy(batch.image).to(self.device.name).contiguous(memory_format=self.layout)
                 with torch.autocast(self.device.kind, torch.bfloat16, enabled=self.fast):

@@ -4,41 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_unet.errors import TrainingError
 from napari_unet.learning.samples import PATCH, TrainingRegion
-from napari_unet.learning.targets import targets
 
 if TYPE_CHECKING:
     from napari_unet.model.checkpoint import Checkpoint
 
-Scorable = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.bool_]]
-
-
 def mean(values: Sequence[float]) -> float | None:
     """Return the mean, or None of nothing."""
     return float(np.mean(values)) if values else None
-
-
-def spread(items: list[Any], count: int) -> list[Any]:
-    """Return at most `count` items, evenly spread."""
-    if len(items) <= count:
-        return items
-    return [items[i * len(items) // count] for i in range(count)]
-
-
-def scorable(region: TrainingRegion, checkpoint: Checkpoint) -> Scorable:
-    """Return image, target and the mask of the voxels that are scored, of the network's dimensions."""
-    labels, known, image = region.labels, region.known, region.image
-    weight = np.ones(known.shape, np.float32) if region.weight is None else region.weight
-    if checkpoint.header.ndim == 2:
-        labels, known, weight, image = labels[0], known[0], weight[0], image[:, 0]
-    target, certain = targets(labels, known, checkpoint.header.output)
-    return image, target, certain & (weight > 0)
 
 
 def matched(region: TrainingRegion, checkpoint: Checkpoint) -> TrainingRegion:
@@ -90,9 +68,9 @@ def patch_size(
     largest = np.max([region.labels.shape for region in regions], axis=0)
     size = []
     for axis, step in enumerate(steps):
-        n = PATCH[ndim][axis] if wanted is None else wanted[axis]
-        n = min(n, int(largest[axis])) if wanted is None else n
-        size.append(-(-n // step) * step)
+        n = min(PATCH[ndim][axis], int(largest[axis])) if wanted is None else wanted[axis]
+        # At least two voxels at the coarsest level: one alone has no variance to normalize by.
+        size.append(max(-(-n // step), 2) * step)
     if ndim == 2:
         size[0] = 1
     if wanted is None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from napari_unet.errors import TrainingError
+
+WARM_UP_STEPS = 5
+LAST_RATE = 0.05
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,9 @@ class TrainSettings:
         CPU threads; one fewer than there are cores by default.
     augment : bool
         Flip, turn, scale and change intensities.
+    statistics_share : float
+        Share of the budget, 0 to 1, in which the batch norm of a network without a parent follows the batches;
+        before, its statistics are taken from some patches, and afterwards they stay.
     from_nothing : bool or None
         The network has no parent: batch norm takes statistics, and nothing anchors it. By default told by the
         batch norm statistics.
@@ -65,6 +72,7 @@ class TrainSettings:
     average: float = 0.98
     threads: int | None = None
     augment: bool = True
+    statistics_share: float = 0.5
     from_nothing: bool | None = None
 
     def __post_init__(self) -> None:
@@ -77,3 +85,17 @@ class TrainSettings:
             )
         if self.batch < 1:
             raise TrainingError(f"The batch is {self.batch} patches; expected at least 1.")
+
+
+def rate_factor(progress: float, step: int) -> float:
+    """Return the factor on the learning rates: up over the first steps, then down along a cosine.
+
+    Parameters
+    ----------
+    progress : float
+        Share of the budget spent, 0 to 1.
+    step : int
+        Steps done.
+    """
+    falling = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * progress))
+    return falling * min(1.0, (step + 1) / WARM_UP_STEPS)

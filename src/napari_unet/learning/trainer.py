@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.errors import DeviceError, TrainingError
-from napari_unet.learning.evaluation import class_dice
-from napari_unet.learning.preparation import check_classes, matched, mean, patch_size, scorable, spread
+from napari_unet.errors import DeviceError, TrainingError, UserError
+from napari_unet.learning.preparation import check_classes, matched, mean, patch_size
 from napari_unet.learning.reports import TrainReport, TrainResult
 from napari_unet.learning.sampler import Batch, Sampler
 from napari_unet.learning.samples import TrainingRegion
-from napari_unet.learning.settings import TrainSettings
+from napari_unet.learning.scoring import Scoring
+from napari_unet.learning.settings import TrainSettings, rate_factor
 
 if TYPE_CHECKING:
     import torch
@@ -27,11 +27,7 @@ __all__ = ["TrainReport", "TrainResult", "TrainSettings", "Trainer"]
 
 REPORT_EVERY = 0.1
 SCORE_EVERY = 6.0
-SCORED_BLOCKS = 32
 STATISTICS_BATCHES = 4
-WARM_UP_STEPS = 5
-FREEZE_AT = 0.5
-LAST_RATE = 0.05
 SMALLEST_PATCH = 32
 
 
@@ -81,7 +77,7 @@ class Trainer:
                 "Nothing is known yet, so there is nothing to learn from.",
                 "Paint what is wrong, or accept what is right.",
             )
-        self._blocks = spread([scorable(r, checkpoint) for r in everything[len(regions) :]], SCORED_BLOCKS)
+        self._scoring = Scoring(everything[len(regions) :], checkpoint)
         self._sampler = Sampler(self._regions, header.output, header.ndim, self.settings.augment)
         self._learner = Learner(checkpoint, self.settings)
         self._patch = patch_size(self.settings.patch, self._regions, checkpoint)
@@ -131,9 +127,9 @@ class Trainer:
         """
         begin = time.perf_counter() - self._elapsed
         reported = -math.inf
-        self._parent_scores = self._parent_scores or self._score(should_stop)
+        self._parent_scores = self._parent_scores or self._scoring.score(self._learner, should_stop)
         scored = self._elapsed = time.perf_counter() - begin
-        cost = self._elapsed if self._blocks else 0.0
+        cost = self._elapsed if self._scoring.blocks else 0.0
         if self._learner.new and self._learner.step_count == 0:
             self._learner.take_statistics(self._draw(-1 - number) for number in range(STATISTICS_BATCHES))
         reason = "budget"
@@ -141,17 +137,17 @@ class Trainer:
             if should_stop():
                 reason = "cancelled"
                 break
-            if self._elapsed - reported >= REPORT_EVERY:
+            if self._elapsed >= reported + REPORT_EVERY:
                 reported = self._elapsed
                 yield self._report()
             self._step()
             self._elapsed = time.perf_counter() - begin
-            if self._blocks and self._score_is_due(self._elapsed - scored, cost):
-                self._keep_if_best(self._score(should_stop))
+            if self._scoring.blocks and self._score_is_due(self._elapsed - scored, cost):
+                self._keep_if_best(self._scoring.score(self._learner, should_stop))
                 cost, scored = time.perf_counter() - begin - self._elapsed, time.perf_counter() - begin
                 self._elapsed = scored
-        if reason == "budget" and self._blocks:
-            self._keep_if_best(self._score(should_stop))
+        if reason == "budget" and self._scoring.blocks:
+            self._keep_if_best(self._scoring.score(self._learner, should_stop))
         self._elapsed = time.perf_counter() - begin
         self._result = TrainResult(
             checkpoint=self._learner.candidate(self._best),
@@ -167,9 +163,10 @@ class Trainer:
         """Write everything that a later run needs to go on, as one safetensors file with a JSON header."""
         from napari_unet.learning.resume import write_state
 
+        learner = self._learner
         values = {
-            "steps": self._learner.step_count,
-            "slow_down": self._learner.slow_down,
+            "steps": learner.step_count,
+            "slow_down": learner.slow_down,
             "elapsed": self._elapsed,
             "batch": self._batch,
             "patch": list(self._patch),
@@ -178,7 +175,7 @@ class Trainer:
             "parent_scores": list(self._parent_scores),
             "losses": self._losses[-20:],
         }
-        tensors = self._learner.state() | {f"best.{name}": value for name, value in (self._best or {}).items()}
+        tensors = learner.state() | {f"best.{name}": value for name, value in (self._best or {}).items()}
         return write_state(path, tensors, values)
 
     def load_state(self, path: str | Path) -> None:
@@ -224,17 +221,21 @@ class Trainer:
     def _step(self) -> None:
         """Take one step; recover once from a loss that is no number, and from memory running out."""
         progress, done = min(self._progress(), 1.0), self._learner.step_count
-        rate = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * progress))
-        rate *= min(1.0, (done + 1) / WARM_UP_STEPS)
+        rate = rate_factor(progress, done)
         batch = self._draw(done)
         failed = False
         try:
-            loss = self._learner.step(batch, rate, freeze=progress >= FREEZE_AT)
+            loss = self._learner.step(batch, rate, freeze=progress >= self.settings.statistics_share)
+        except UserError:
+            raise
         except Exception as error:
             from napari_unet.inference.devices import is_out_of_memory
 
             if not is_out_of_memory(error):
-                raise
+                raise TrainingError(
+                    f"The network failed in training: {type(error).__name__}: {error}.",
+                    "Check that the model takes this number of channels and dimensions.",
+                ) from error
             failed = True
         # Outside the handler, whose traceback would keep the tensors alive.
         if failed:
@@ -275,16 +276,6 @@ class Trainer:
         self._restarted = True
         self._learner.restart(self._best or self._start, 0.2)
 
-    def _score(self, should_stop: Callable[[], bool]) -> tuple[float, ...]:
-        """Agreement per block, or nothing if stopped in between."""
-        scores = []
-        for image, target, mask in self._blocks:
-            if should_stop():
-                return ()
-            values = class_dice(target, self._learner.classes(image), max(self._learner.header.out_channels, 2), mask)
-            scores.append(float(np.mean(list(values.values()))))
-        return tuple(scores)
-
     def _keep_if_best(self, scores: tuple[float, ...]) -> None:
         self._latest = mean(scores)
         best = mean(self._scores)
@@ -292,11 +283,9 @@ class Trainer:
             self._scores, self._best = scores, self._learner.weights()
 
     def _report(self) -> TrainReport:
-        progress = min(1.0, self._progress())
-        done = self._result is not None
-        settings = self.settings
-        if settings.seconds is not None:
-            left = max(0.0, settings.seconds - self._elapsed)
+        progress, done = min(1.0, self._progress()), self._result is not None
+        if self.settings.seconds is not None:
+            left = max(0.0, self.settings.seconds - self._elapsed)
         else:
             left = self._elapsed * (1 - progress) / progress if progress else math.nan
         return TrainReport(
