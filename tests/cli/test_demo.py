@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tifffile
@@ -60,6 +63,41 @@ def test_why_there_is_no_window(monkeypatch):
     assert "Qt cannot open a window" in demo_window.why_no_window()
     monkeypatch.setattr(demo_window, "find_spec", lambda name: None)
     assert "napari is not installed" in demo_window.why_no_window()
+
+
+WINDOW = """
+import napari
+from qtpy.QtCore import QTimer
+from napari_unet.cli import main
+from napari_unet.viewer.lookup import session_of
+
+run = napari.run
+
+def look(*args, **kwargs):
+    viewer = napari.current_viewer()
+    def check():
+        print([layer.name for layer in viewer.layers], viewer.layers.selection.active.name)
+        print([*viewer.window.dock_widgets], session_of(viewer).model.header.name)
+        viewer.close()
+    QTimer.singleShot(500, check)
+    run(*args, **kwargs)
+
+napari.run = look
+raise SystemExit(main(["demo", "--size", "64", "--model", {model!r}]))
+"""
+
+
+def test_with_a_display_napari_opens_ready_to_segment(models):
+    reason = demo_window.why_no_window()
+    if reason:
+        pytest.skip(reason)
+    code = WINDOW.format(model=str(models["instances"]))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    layers, panel = done.stdout.splitlines()
+    assert layers == "['generated-nuclei', 'tissue'] tissue"
+    assert "U-Net" in panel
+    assert panel.endswith("tiny")
 
 
 def test_bad_numbers_and_models(call, models, tmp_path):

@@ -170,8 +170,9 @@ def segment_file(context: JobContext, request: FileRequest) -> FileResult:
     if request.table:
         trained = source.name in header.provenance.get("images", ())
         by_hand = np.zeros(labels.shape, bool)
-        origin = {"model_hash": header.weights_hash, "in_training": trained}
-        columns = measure_objects(labels, axes, source, edited=by_hand, **origin)
+        columns = measure_objects(
+            labels, axes, source, model_hash=header.weights_hash, in_training=trained, edited=by_hand
+        )
         write_table(table, columns, overwrite=request.overwrite)
     return FileResult(False, _summary(labels, header, request, time.perf_counter() - start))
 
