@@ -9,7 +9,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from napari_unet.errors import UserError
@@ -76,13 +83,13 @@ def facts(title: str, rows: Iterable[tuple[str, str]]) -> None:
 
 
 @contextmanager
-def progress_bars() -> Iterator[Progress]:
-    """Show bars with the time left; nothing where stderr is no terminal."""
+def progress_bars(percent: bool = False) -> Iterator[Progress]:
+    """Show bars with the time left, counting or in percent; nothing where stderr is no terminal."""
     console = stderr()
     bars = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
+        TaskProgressColumn() if percent else MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}", markup=False),
         console=console,

@@ -186,7 +186,7 @@ def _check_labels(path: Path, largest: int, header: CheckpointHeader) -> None:
 def _train(request: TrainRequest) -> TrainOutcome:
     """Run the training task; the first Ctrl-C stops it and keeps the best so far."""
     job = Job("train")
-    with console.progress_bars() as bars, _interruptible(job.cancel):
+    with console.progress_bars(percent=True) as bars, _interruptible(job.cancel):
         task = bars.add_task("training", total=None, note="")
 
         def send(kind: str, value: object) -> None:
