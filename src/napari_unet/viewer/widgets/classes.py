@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import (
     QColorDialog,
     QDialog,
@@ -222,5 +222,8 @@ def swatch(color: str) -> QIcon:
         #rrggbb.
     """
     pixmap = QPixmap(14, 14)
-    pixmap.fill(QColor(color))
+    pixmap.fill(QColor("#909090"))  # a frame: black shows on a dark theme, white on a light one
+    painter = QPainter(pixmap)
+    painter.fillRect(1, 1, 12, 12, QColor(color))
+    painter.end()
     return QIcon(pixmap)

@@ -108,7 +108,8 @@ class RetrainSection(Section):
         self.numbers.setText("" if last is None else agreement(last))
         self.numbers.setVisible(bool(self.numbers.text()))
         self.verdict.setText("" if last is None else last.decision.sentence)
-        self.verdict.setVisible(last is not None and view is None)
+        decided = last is not None and (waiting is not None or last.decision.verdict != "preliminary")
+        self.verdict.setVisible(decided and view is None)
         if waiting is None:
             self.flip.setText("Show before")
         for button in (self.keep, self.discard, self.flip):
