@@ -198,8 +198,11 @@ class Ledger:
 
     # ---- inside --------------------------------------------------------------------------------
 
-    def commit(self, t: int, box: Box, touched: Mask, ids: npt.NDArray[Any]) -> Edit:
-        """Make `touched` voxels and whole objects `ids` known, and return the step."""
+    def commit(self, t: int, box: Box, touched: Mask, ids: npt.NDArray[Any], painted: bool = True) -> Edit:
+        """Make `touched` voxels and whole objects `ids` known, and return the step.
+
+        With `painted` False the labels are as the last step left them, and are not compared.
+        """
         if ids.size:
             wide = self.room(window_of(self.labels[t], ids, box))
             grown = self.with_rim(np.isin(self.labels[t][wide], ids))
@@ -209,13 +212,17 @@ class Ledger:
         before = State(self.shadow[t][box].copy(), self.known[t][box].copy(), self.changed[t][box].copy())
         now = self.labels[t][box]
         known = before.known | touched
+        changed = before.changed
         # What differs from the prediction was changed by hand; a stroke over the same value confirms it.
-        moved = touched & (now != self.prediction[t][box])
+        # Where nothing is known and nothing was painted, nothing differs.
+        if painted or before.known.any():
+            changed = (before.changed & ~touched) | (touched & (now != self.prediction[t][box]))
+            self.changed[t][box] = changed
         self.known[t][box] = known
-        self.changed[t][box] = (before.changed & ~touched) | moved
-        same = np.array_equal(now, before.labels)
-        after = State(before.labels if same else now.copy(), known, self.changed[t][box].copy())
-        self.shadow[t][box] = after.labels
+        same = not painted or np.array_equal(now, before.labels)
+        after = State(before.labels if same else now.copy(), known, changed)
+        if not same:
+            self.shadow[t][box] = after.labels
         self._recount(t, box)
         return Edit(t, box, before, after)
 

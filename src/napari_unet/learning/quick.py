@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FEATURES: dict[int, tuple[int, ...]] = {2: (32, 64), 3: (16, 32)}
 
 # High rates, and statistics that stay: with thirty steps there is no time for either to settle.
-QUICK: dict[str, Any] = {"new_rate": 5e-3, "rate": 2e-3, "encoder_rate": 2e-3, "statistics_share": 0.0}
+QUICK: dict[str, Any] = {"new_rate": 5e-3, "rate": 3e-3, "encoder_rate": 3e-3, "statistics_share": 0.0}
 
 
 def blank_checkpoint(

@@ -68,9 +68,9 @@ class Truth(Ledger):
         """Make a box (or the voxels of `mask` in it) known as it is; objects cut by the box stay open outside."""
         box = clip(box, self.shape)
         touched = np.ones(extent(box), bool) if mask is None else np.asarray(mask, bool)
-        if not (touched & ~self.known[t][box]).any():
+        if self.known[t][box][touched].all() if mask is not None else self.known[t][box].all():
             return None
-        return self.commit(t, box, touched, np.empty(0, int))
+        return self.commit(t, box, touched, np.empty(0, int), painted=False)
 
     def accept_object(self, t: int, point: Point) -> Edit | None:
         """Make the object under a voxel known as it is, with its rim.
