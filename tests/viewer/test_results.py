@@ -37,8 +37,9 @@ def test_a_region_looks_as_after_a_full_refresh(visible_viewer: Any, screen: Any
         viewer.dims.order = order
         screen.pump(0.2)
         array[1, 2, 10:40, 20:60] = np.random.default_rng(seed).integers(1, 60000, (30, 40))
-        result.show(1, (slice(2, 3), slice(10, 40), slice(20, 60)))
-        screen.pump(0.2)
+        result.show(1, (slice(2, 3), slice(10, 20), slice(20, 60)))
+        result.show(1, (slice(2, 3), slice(20, 40), slice(20, 60)))
+        screen.pump(0.4)
         partly = viewer.screenshot(canvas_only=True, flash=False)
         result.layer.refresh()
         screen.pump(0.2)

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QTimer
 
 from napari_unet.image.axes import canonical_view
 from napari_unet.viewer.lookup import bare_viewer
-from napari_unet.viewer.showing import show_region
+from napari_unet.viewer.showing import RegionQueue
 from napari_unet.viewer.sweep import Box, Sweep
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
 Place = tuple[int, tuple[slice, slice, slice]]
-REFRESH_INTERVAL = 500  # ms between two refreshes of a layer that cannot be refreshed in part
 
 
 class ResultLayer:
@@ -38,9 +36,7 @@ class ResultLayer:
     def __init__(self, viewer: Viewer, layer: Labels, axes: str) -> None:
         self.viewer, self.layer, self.axes = viewer, layer, axes
         self.writable = True
-        self._late = QTimer()
-        self._late.setSingleShot(True)
-        self._late.timeout.connect(self._refresh_now)
+        self._screen = RegionQueue(bare_viewer(viewer), layer)
 
     @property
     def alive(self) -> bool:
@@ -53,7 +49,7 @@ class ResultLayer:
 
     def close(self) -> None:
         """Stop what is scheduled."""
-        self._late.stop()
+        self._screen.clear()
 
     # ---- places --------------------------------------------------------------------------------
 
@@ -113,19 +109,13 @@ class ResultLayer:
 
     def show(self, t: int, box: Sequence[slice]) -> None:
         """Show what was written into a box of the labels array; nothing where it is not on screen."""
-        if not (self.layer.visible and self.alive):
-            return
-        if not show_region(self.viewer, self.layer, self.key(t, box)) and not self._late.isActive():
-            self._late.start(REFRESH_INTERVAL)
+        if self.alive:
+            self._screen.add(self.key(t, box))
 
     def appear(self) -> None:
         """Make a new layer visible; its picture is made now, once."""
         if self.alive and self.writable:
             self.layer.visible = True
-
-    def _refresh_now(self) -> None:
-        if self.alive:
-            self.layer.refresh(extent=False, highlight=False)
 
     # ---- history and clamp ---------------------------------------------------------------------
 

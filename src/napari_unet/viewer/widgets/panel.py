@@ -8,6 +8,7 @@ import numpy as np
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
+from napari_unet.jobs import JobState
 from napari_unet.viewer.link import ViewerLink
 from napari_unet.viewer.widgets.classes import ClassesSection
 from napari_unet.viewer.widgets.export import ExportSection
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import napari
 
 DEFAULT_MODEL = "nuclei-2d"
+PROGRESS_INTERVAL = 400  # ms between two looks at how far a job is
 SETTLE = 400  # ms after opening before what is needed later is made ready
 
 
@@ -59,6 +61,10 @@ class UNetPanel(QWidget):
         self._lay_out()
         self._disposed = False
         self._seen_shown = False
+        self._job_states: dict[str, JobState] = {}
+        self._progress = QTimer(self)
+        self._progress.setSingleShot(True)
+        self._progress.timeout.connect(self._show_progress)
         events = self.session.events
         self._connections: tuple[tuple[Any, Any], ...] = (
             (events.images_changed, self._on_image),
@@ -130,6 +136,7 @@ class UNetPanel(QWidget):
         if self._disposed:
             return
         self._disposed = True
+        self._progress.stop()
         for signal, slot in self._connections:
             signal.disconnect(slot)
         self.link.close()
@@ -167,21 +174,24 @@ class UNetPanel(QWidget):
             self.message.say(level, sentence, details)
 
     def _on_job(self, name: str) -> None:
-        running = name in self.session.jobs
-        if name == "segment":
-            self.segment.refresh()
-            if running:
-                self.model.refresh_note(self.session.jobs[name].note)
-        elif name == "train":
-            self.retrain.refresh()
-        if not running or self._known_jobs_changed():
-            self._on_model()
+        """Show that a job started, stops or ended at once, and how far it is now and then.
 
-    def _known_jobs_changed(self) -> bool:
-        """Tell whether a job has started or ended since the last look."""
-        now = frozenset(self.session.jobs)
-        before, self._jobs = getattr(self, "_jobs", frozenset()), now
-        return now != before
+        Each change of the panel makes the whole window draw itself again, the picture included.
+        """
+        states = {job: view.job.state for job, view in self.session.jobs.items()}
+        if states != self._job_states:
+            self._job_states = states
+            self._on_model()
+            self._show_progress()
+        elif not self._progress.isActive():
+            self._progress.start(PROGRESS_INTERVAL)
+
+    def _show_progress(self) -> None:
+        if "segment" in self.session.jobs:
+            self.segment.refresh()
+            self.model.refresh_note(self.session.jobs["segment"].note)
+        if "train" in self.session.jobs:
+            self.retrain.refresh()
 
 
 def warm_labels() -> None:
