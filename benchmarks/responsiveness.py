@@ -78,10 +78,11 @@ class Pieces:
 
 
 class Strokes:
-    """A hand that paints circles on the canvas, one stroke after the other."""
+    """A hand that paints arcs on the canvas, one stroke after the other, each with a label of its own."""
 
     def __init__(self, canvas: QWidget) -> None:
         self.canvas, self.step, self.done = canvas, 0, 0
+        self.layer: Any = None
         self._timer = QTimer()
         self._timer.timeout.connect(self._move)
 
@@ -100,6 +101,7 @@ class Strokes:
         phase = self.step % 40
         QTest.mouseMove(self.canvas, self._place())
         if phase == 0:
+            self.layer.selected_label += 1
             self._send(QTest.mousePress)
         elif phase == 30:
             self._send(QTest.mouseRelease)
@@ -111,9 +113,8 @@ class Strokes:
 
     def _place(self) -> QPoint:
         angle, round_ = self.step / 20 * math.pi, self.step // 40
-        center = self.canvas.width() / 2, self.canvas.height() / 2
-        radius = 40 + 20 * (round_ % 6)
-        return QPoint(round(center[0] + radius * math.cos(angle)), round(center[1] + radius * math.sin(angle)))
+        center = self.canvas.width() * (0.3 + 0.1 * (round_ % 5)), self.canvas.height() * (0.4 + 0.1 * (round_ % 3))
+        return QPoint(round(center[0] + 30 * math.cos(angle)), round(center[1] + 30 * math.sin(angle)))
 
 
 def wait(seconds: float) -> None:
@@ -192,13 +193,14 @@ def main(arguments: list[str]) -> int:
 
     # napari alone: the same strokes on a Labels layer that the plugin knows nothing of.
     plain = viewer.add_labels(np.zeros((SIZE, SIZE), np.uint32), name="plain")
-    plain.mode, plain.brush_size = "paint", 20
+    plain.mode, plain.brush_size, strokes.layer = "paint", 20, plain
     wait(1)
     clock = Clock()
     strokes.start()
     wait(8)
     strokes.stop()
     lateness("napari alone, the same strokes", clock)
+    strokes.layer = None
     viewer.layers.remove(plain)
     wait(1)
 
@@ -210,6 +212,7 @@ def main(arguments: list[str]) -> int:
     result = panel.link.result()
     viewer.layers.selection.active = result.layer
     result.layer.mode, result.layer.brush_size, result.layer.selected_label = "paint", 20, 60000
+    strokes.layer = result.layer
     strokes.start()
     wait(options.seconds)
     busy = clock.stop()

@@ -151,7 +151,7 @@ class ModelSection(Section):
 
     def refresh_note(self, note: str) -> None:
         """Show the sentence about the device that a job has chosen."""
-        if note:
+        if note and note != self.device_note.text():
             self.device_note.setText(note)
             self.device_note.show()
 

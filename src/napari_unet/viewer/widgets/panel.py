@@ -178,6 +178,9 @@ class UNetPanel(QWidget):
 
         Each change of the panel makes the whole window draw itself again, the picture included.
         """
+        view = self.session.jobs.get("segment")
+        if view is not None:
+            self.model.refresh_note(view.note)
         states = {job: view.job.state for job, view in self.session.jobs.items()}
         if states != self._job_states:
             self._job_states = states
@@ -189,7 +192,6 @@ class UNetPanel(QWidget):
     def _show_progress(self) -> None:
         if "segment" in self.session.jobs:
             self.segment.refresh()
-            self.model.refresh_note(self.session.jobs["segment"].note)
         if "train" in self.session.jobs:
             self.retrain.refresh()
 
