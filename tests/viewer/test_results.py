@@ -64,6 +64,24 @@ def test_without_the_private_copy_a_wide_layer_is_refreshed_as_a_whole(
     result.close()
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
+def test_a_blank_layer_appears_and_is_painted_as_any_other(visible_viewer: Any, screen: Any, dtype: type) -> None:
+    viewer = bare_viewer(visible_viewer)
+    image = viewer.add_image(np.zeros((3, 60, 70), np.uint8), axis_labels=("z", "y", "x"))
+    layer, axes = make_layer(image, "ZYX", np.zeros((3, 60, 70), dtype), None, "labels", {}, visible=False)
+    add_quietly(viewer, layer)
+    result = ResultLayer(viewer, layer, axes)
+    result.appear(blank=True)
+    assert layer.visible
+    layer.paint((1, 30, 30), 4)
+    screen.pump(0.2)
+    partly = viewer.screenshot(canvas_only=True, flash=False)
+    layer.refresh()
+    screen.pump(0.2)
+    assert partly.std() > 0
+    assert np.array_equal(partly, viewer.screenshot(canvas_only=True, flash=False))
+
+
 def test_channels_in_the_middle_and_in_front(visible_viewer: Any) -> None:
     viewer = bare_viewer(visible_viewer)
     image = viewer.add_image(

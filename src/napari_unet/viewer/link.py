@@ -209,7 +209,7 @@ class ViewerLink:
         self.changed.emit()
 
     def _on_labels_created(self, image_id: str) -> None:
-        self.results.ensure(image_id)
+        self.results.ensure(image_id, blank=True)
         self.changed.emit()
 
     def _on_labels_changed(self, image_id: str, t: int, box: Box) -> None:

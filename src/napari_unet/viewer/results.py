@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from napari_unet.image.axes import canonical_view
 from napari_unet.viewer.lookup import bare_viewer
-from napari_unet.viewer.showing import RegionQueue
+from napari_unet.viewer.showing import RegionQueue, show_blank
 from napari_unet.viewer.sweep import Box, Sweep
 
 if TYPE_CHECKING:
@@ -112,9 +112,17 @@ class ResultLayer:
         if self.alive:
             self._screen.add(self.key(t, box))
 
-    def appear(self) -> None:
-        """Make a new layer visible; its picture is made now, once."""
-        if self.alive and self.writable:
+    def appear(self, blank: bool) -> None:
+        """Make a new layer visible; its picture is made now, once.
+
+        Parameters
+        ----------
+        blank : bool
+            Its labels are nothing but zeros.
+        """
+        if blank:
+            show_blank(self.layer)
+        else:
             self.layer.visible = True
 
     # ---- history and clamp ---------------------------------------------------------------------

@@ -76,8 +76,11 @@ class ShownResults:
         found = (result for result, _ in self._results.get(image_id, ()) if result.holds(labels.array))
         return next(found, None)
 
-    def ensure(self, image_id: str) -> ResultLayer | None:
-        """Return the layer of an image's labels, made if need be; None if the user removed it meanwhile."""
+    def ensure(self, image_id: str, blank: bool = False) -> ResultLayer | None:
+        """Return the layer of an image's labels, made if need be; None if the user removed it meanwhile.
+
+        ``blank`` tells that the labels are nothing but zeros yet.
+        """
         result = self.current(image_id)
         labels, layer = self._labels(image_id), self.image.layer_of(image_id)
         if result is not None or labels is None or layer is None or image_id in self._dismissed:
@@ -88,8 +91,8 @@ class ShownResults:
         made, axes = make_layer(layer, axes_of(layer), labels.array, classes, name, metadata, visible=False)
         add_quietly(self.viewer, made)
         result = self._take(image_id, made, axes)
-        QTimer.singleShot(0, result.appear)
         self.sync()
+        result.appear(blank)
         return result
 
     def take_up(self) -> None:
