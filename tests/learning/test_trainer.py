@@ -254,20 +254,21 @@ def test_blocks_held_back_decide():
     assert result.decision.verdict == "adopt"
 
 
-def test_the_anchor_holds_the_unknown():
+def test_the_anchor_holds_the_unknown_to_a_parent_that_is_right_where_it_is_known():
     settings = TrainSettings(steps=25, threads=1, device="cpu", batch=2)
     trained, _ = finish(Trainer(model(), [region()], settings=settings))
     parent = trained.checkpoint
     known = np.zeros((1, 160, 160), bool)
-    known[0, :30] = True
-    wrong = region(known=known)
-    wrong.labels[:] = 1 - wrong.labels  # the user wants the opposite here
+    known[0, :40] = True
+    right, wrong = region(known=known), region(known=known)
+    wrong.labels[:] = 1 - wrong.labels
     moved = []
-    image = torch.from_numpy(np.ascontiguousarray(wrong.image[:, 0][None]))
-    for anchor in (0.0, 5.0):
-        settings = TrainSettings(steps=25, threads=1, device="cpu", anchor=anchor, rate=1e-2, batch=2)
-        child, _ = finish(Trainer(parent, [wrong], settings=settings))
+    image = torch.from_numpy(np.ascontiguousarray(right.image[:, 0][None]))
+    for crop, anchor in ((right, 0.0), (right, 20.0), (wrong, 0.0), (wrong, 20.0)):
+        settings = TrainSettings(steps=15, threads=1, device="cpu", anchor=anchor, rate=1e-2, batch=2)
+        child, _ = finish(Trainer(parent, [crop], settings=settings))
         with torch.no_grad():
             apart = child.checkpoint.network(image).softmax(1) - parent.network(image).softmax(1)
         moved.append(float(apart[..., 60:, :].abs().mean()))
     assert moved[1] < 0.7 * moved[0]
+    assert moved[3] == moved[2]

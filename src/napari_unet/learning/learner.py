@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from napari_unet.model.checkpoint import Checkpoint
 
 Tensors = dict[str, torch.Tensor]
+Floats = npt.NDArray[np.float32]
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 AVERAGE_WARM_UP = 10
@@ -44,12 +46,18 @@ class Learner:
         self.network = self._placed(deepcopy(checkpoint.network).float()).requires_grad_(True)
         self.average = deepcopy(self.network).eval().requires_grad_(False)
         self.new = is_untrained(self.network) if settings.from_nothing is None else settings.from_nothing
-        anchored = settings.anchor > 0 and not self.new
-        self.parent = deepcopy(self.average) if anchored else None
+        self.anchor = 0.0
+        self.parent: nn.Module | None = None
         self.fast = fast_bfloat16(self.device)
         self.slow_down = 1.0
         self.step_count = 0
         self.optimizer = self._optimizer()
+
+    def hold_to_parent(self, trust: float) -> None:
+        """Anchor the unknown to the parent, as it is now, by the setting's weight times `trust` (0 to 1)."""
+        self.anchor = 0.0 if self.new else self.settings.anchor * trust
+        if self.anchor > 0:
+            self.parent = self._placed(deepcopy(self.checkpoint.network).float()).eval().requires_grad_(False)
 
     def step(self, batch: Batch, rate: float, freeze: bool = True) -> float:
         """Take one step and return the loss.
@@ -83,7 +91,7 @@ class Learner:
             if self.parent is not None:
                 with torch.no_grad(), torch.autocast(self.device.kind, torch.bfloat16, enabled=self.fast):
                     before = self.parent(image)
-                loss = loss + settings.anchor * anchor_loss(logits, before, ~known, activation)
+                loss = loss + self.anchor * anchor_loss(logits, before, ~known, activation)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             value = float(loss.detach())
@@ -116,10 +124,8 @@ class Learner:
         self.average.load_state_dict(self.network.state_dict())
 
     @torch.no_grad()
-    def classes(self, image: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> np.ndarray[
-        tuple[int, ...], np.dtype[np.int64]
-    ]:
-        """Return the class (Y, X) or (Z, Y, X) of each voxel of an image (C, [Z], Y, X), by the averaged weights."""
+    def scores(self, image: Floats) -> Floats:
+        """Return the scores (C, [Z], Y, X) of an image (C, [Z], Y, X), by the averaged weights."""
         steps = self.checkpoint.geometry.divisor
         spatial = image.shape[1:]
         padding = [(0, 0), *((0, -n % step) for n, step in zip(spatial, steps, strict=True))]
@@ -128,12 +134,11 @@ class Learner:
             x = torch.from_numpy(np.ascontiguousarray(padded)).to(self.device.name)
             with torch.autocast(self.device.kind, torch.bfloat16, enabled=self.fast):
                 logits = self.average(x.contiguous(memory_format=self.layout))[0].float()
-            if logits.shape[0] > 1:
-                best = logits.argmax(0)
-            else:
-                limit = 0.0 if self.header.output.activation == "sigmoid" else 0.5
-                best = (logits[0] > limit).long()
-            return np.asarray(best[tuple(slice(0, n) for n in spatial)].cpu().numpy())
+            activation = self.header.output.activation
+            if activation != "none":
+                logits = logits.softmax(0) if activation == "softmax" else logits.sigmoid()
+            found: Floats = logits[(slice(None), *(slice(0, n) for n in spatial))].cpu().numpy()
+            return found
 
     def candidate(self, weights: Mapping[str, torch.Tensor] | None = None) -> Checkpoint:
         """Return a checkpoint with the averaged weights, or with `weights`; its header still is the parent's."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.learning.samples import TrainingRegion
-from napari_unet.learning.targets import targets
+from napari_unet.learning.targets import BOUNDARY, targets
 from napari_unet.model.header import Output
 
 Floats = npt.NDArray[np.float32]
@@ -21,6 +21,7 @@ MOST_CENTRES = 4096  # per crop and class
 SCALED_SHARE = 0.25
 SCALE = 1.2
 INTENSITY_SHARE = 0.5
+BOUNDARY_WEIGHT = 2.0  # few voxels, but they keep touching objects apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +93,8 @@ class Sampler:
             if self.ndim == 2:
                 labels, known, weight, image = labels[0], known[0], weight[0], image[:, 0]
             target, known = targets(labels, known, self.output)
+            if self.output.instances:
+                weight = np.where(target == BOUNDARY, np.float32(BOUNDARY_WEIGHT), np.float32(1)) * weight
             images.append(image)
             goals.append(target)
             certain.append(known)

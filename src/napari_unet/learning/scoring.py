@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.errors import DeviceError
-from napari_unet.learning.evaluation import class_dice
+from napari_unet.inference.objects import decode
+from napari_unet.learning.evaluation import class_dice, dice, match_objects
 from napari_unet.learning.regions import TrainingRegion
-from napari_unet.learning.targets import targets
+from napari_unet.learning.sampler import Batch
+from napari_unet.model.header import Output
 
 if TYPE_CHECKING:
     from napari_unet.learning.learner import Learner
@@ -19,14 +21,15 @@ if TYPE_CHECKING:
 
 SCORED_BLOCKS = 32  # at most, evenly spread: scoring must not eat the budget
 
-Scorable = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.bool_]]
+Scorable = tuple[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDArray[np.bool_]]
 
 
 class Scoring:
     """The blocks held back, ready to be scored again and again.
 
-    The score of a block is the mean Dice coefficient of the network's classes (for objects: background,
-    interior and boundary) that occur among its known voxels.
+    The score of a block is the mean Dice coefficient of the classes that occur among its known voxels. For
+    objects it is the mean of the foreground's Dice coefficient and of TP / (TP + FP + FN) at an IoU of 0.5:
+    the first alone does not see that two objects grew together.
 
     Parameters
     ----------
@@ -39,7 +42,7 @@ class Scoring:
     def __init__(self, validation: Sequence[TrainingRegion], checkpoint: Checkpoint) -> None:
         blocks = [_scorable(region, checkpoint) for region in validation]
         self.blocks = _spread([block for block in blocks if block[2].any()], SCORED_BLOCKS)
-        self._classes = max(checkpoint.header.out_channels, 2)
+        self._output = checkpoint.header.output
 
     def score(self, learner: Learner, should_stop: Callable[[], bool]) -> tuple[float, ...]:
         """Return the score of each block, 0 to 1; nothing if stopped in between.
@@ -52,11 +55,11 @@ class Scoring:
         from napari_unet.inference.devices import is_out_of_memory
 
         scores = []
-        for image, target, mask in self.blocks:
+        for image, truth, mask in self.blocks:
             if should_stop():
                 return ()
             try:
-                found = learner.classes(image)
+                found = decode(learner.scores(image), self._output)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -64,7 +67,7 @@ class Scoring:
                     f"Memory ran out on {learner.device.name} while scoring a block of {image.shape[1:]} voxels.",
                     "Close other programs, or train on another device or a smaller model.",
                 ) from error
-            scores.append(float(np.mean(list(class_dice(target, found, self._classes, mask).values()))))
+            scores.append(agreement(truth, found, mask, self._output))
         return tuple(scores)
 
 
@@ -75,11 +78,42 @@ def _spread(items: list[Any], count: int) -> list[Any]:
     return [items[i * len(items) // count] for i in range(count)]
 
 
+def trust_in(parent: Learner, batch: Batch) -> float:
+    """Return how far a parent is worth holding to, by its answers at known voxels of some patches.
+
+    0 if its mean Dice coefficient over the classes is a half or less, 1 if it is right everywhere. Also 0 where
+    memory runs out: a second network does not fit then.
+    """
+    from napari_unet.inference.devices import is_out_of_memory
+
+    found = []
+    for image in batch.image:
+        try:
+            scores = parent.scores(image)
+        except Exception as error:
+            if is_out_of_memory(error):
+                return 0.0
+            raise
+        found.append(scores.argmax(axis=0) if len(scores) > 1 else scores[0] > 0.5)
+    channels = max(parent.header.out_channels, 2)
+    values = class_dice(batch.target, np.stack(found).astype(np.int64), channels, batch.known)
+    return max(0.0, 2 * float(np.mean(list(values.values()))) - 1) if values else 0.0
+
+
+def agreement(truth: npt.NDArray[Any], found: npt.NDArray[Any], mask: npt.NDArray[np.bool_], output: Output) -> float:
+    """Return the score of labels against the truth inside a mask, 0 to 1 (see `Scoring`)."""
+    if output.instances:
+        objects = match_objects(truth, found, 0.5, mask).average_precision
+        return (dice(truth, found, mask) + objects) / 2
+    if output.kind == "binary":
+        truth, found = truth > 0, found > 0
+    return float(np.mean(list(class_dice(truth, found, len(output.classes), mask).values())))
+
+
 def _scorable(region: TrainingRegion, checkpoint: Checkpoint) -> Scorable:
-    """Return image, target and the mask of the voxels that are scored, of the network's dimensions."""
+    """Return image, labels and the mask of the voxels that are scored, of the network's dimensions."""
     labels, known, image = region.labels, region.known, region.image
     weight = np.ones(known.shape, np.float32) if region.weight is None else region.weight
     if checkpoint.header.ndim == 2:
         labels, known, weight, image = labels[0], known[0], weight[0], image[:, 0]
-    target, certain = targets(labels, known, checkpoint.header.output)
-    return image, target, certain & (weight > 0)
+    return image, labels, known & (weight > 0)

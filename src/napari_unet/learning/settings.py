@@ -35,7 +35,8 @@ class TrainSettings:
     batch : int
         Patches a step.
     anchor : float
-        Weight of the divergence from the parent on unknown voxels, against forgetting; 0 switches it off.
+        Weight of the divergence from the parent on unknown voxels, against forgetting; 0 switches it off. It
+        counts as far as the parent agrees with what is known: a parent that is wrong is not held to.
     weight_decay, clip : float
         Of AdamW, and the largest norm of a gradient.
     average : float
@@ -66,7 +67,7 @@ class TrainSettings:
     new_rate: float = 3e-3
     patch: tuple[int, int, int] | None = None
     batch: int = 4
-    anchor: float = 0.0
+    anchor: float = 0.3
     weight_decay: float = 0.01
     clip: float = 1.0
     average: float = 0.98

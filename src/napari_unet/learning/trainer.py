@@ -15,7 +15,7 @@ from napari_unet.learning.preparation import check_classes, matched, mean, patch
 from napari_unet.learning.reports import TrainReport, TrainResult
 from napari_unet.learning.sampler import Batch, Sampler
 from napari_unet.learning.samples import TrainingRegion
-from napari_unet.learning.scoring import Scoring
+from napari_unet.learning.scoring import Scoring, trust_in
 from napari_unet.learning.settings import TrainSettings, rate_factor
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ class Trainer:
     Examples
     --------
     >>> trainer = Trainer(checkpoint, split.training, split.validation)  # doctest: +SKIP
-    >>> for report in trainer.run():  # doctest: +SKIP
-    ...     print(report.step, report.seconds_left, report.loss)
+    >>> reports = list(trainer.run())  # doctest: +SKIP
     >>> trainer.result.decision.sentence  # doctest: +SKIP
     """
 
@@ -90,6 +89,8 @@ class Trainer:
         self._losses: list[float] = []
         self._elapsed = 0.0
         self._restarted = False
+        anchored = self.settings.anchor > 0 and not self._learner.new
+        self._trust = trust_in(self._learner, self._draw(-1)) if anchored else 0.0
         self._result: TrainResult | None = None
 
     @property
@@ -106,12 +107,7 @@ class Trainer:
         return self._result
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[TrainReport]:
-        """Train until the budget is spent.
-
-        Parameters
-        ----------
-        should_stop : callable
-            Asked before every step; when it returns True, the best so far is kept.
+        """Train until the budget is spent, or `should_stop`, asked before every step, returns True.
 
         Yields
         ------
@@ -132,6 +128,7 @@ class Trainer:
         cost = self._elapsed if self._scoring.blocks else 0.0
         if self._learner.new and self._learner.step_count == 0:
             self._learner.take_statistics(self._draw(-1 - number) for number in range(STATISTICS_BATCHES))
+        self._learner.hold_to_parent(self._trust)
         reason = "budget"
         while self._progress(cost) < 1:
             if should_stop():
@@ -284,10 +281,9 @@ class Trainer:
 
     def _report(self) -> TrainReport:
         progress, done = min(1.0, self._progress()), self._result is not None
+        left = self._elapsed * (1 - progress) / progress if progress else math.nan
         if self.settings.seconds is not None:
             left = max(0.0, self.settings.seconds - self._elapsed)
-        else:
-            left = self._elapsed * (1 - progress) / progress if progress else math.nan
         return TrainReport(
             step=self._learner.step_count,
             seconds=self._elapsed,
