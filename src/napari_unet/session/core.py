@@ -148,7 +148,8 @@ class SessionCore(Running):
             # Object ids are never used twice, so 65,535 of them can run out; classes are few.
             dtype = np.uint32 if instances else np.uint16
             array = np.zeros([lengths[letter] for letter in axes], dtype)
-            truth = Truth(canonical_view(array, axes), empty=True, instances=instances)
+            rim_z = 1 if model.header.ndim == 3 else 0
+            truth = Truth(canonical_view(array, axes), empty=True, instances=instances, rim_z=rim_z)
             labels = image.labels[self.key(model)] = LabelState(truth, array)
             self.events.labels_created.emit(image_id)
         return labels

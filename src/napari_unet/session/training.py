@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
 from napari_unet.errors import TrainingError, UserError
 from napari_unet.image.source import ImageSource
 from napari_unet.jobs import Job
-from napari_unet.learning.quick import QUICK
+from napari_unet.learning.quick import quick_settings
 from napari_unet.learning.reports import TrainReport
 from napari_unet.learning.samples import crop_boxes
 from napari_unet.learning.settings import TrainSettings
@@ -63,7 +62,7 @@ class Training(Modelling):
             seconds=None if steps else seconds, steps=steps, seed=self.settings.seed, device=self.settings.device
         )
         if quick:
-            settings = replace(settings, **QUICK)
+            settings = quick_settings(settings)
         request = TrainRequest(version.path, images, settings, str(self.folder.next_model()))
         self.curve = Curve()
 

@@ -92,7 +92,7 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
         statistics = image.statistics or measure(matched_source(image.source, header)[0], header.normalization)
         regions += regions_of(image, header, statistics)
         context.check()
-    split = hold_back(regions, header.ndim, request.settings.seed)
+    split = hold_back(regions, header.ndim, request.settings.seed, header.output)
     trainer = Trainer(checkpoint, split.training, split.validation, request.settings)
     for report in trainer.run(lambda: context.cancelled):
         context.report(report)
