@@ -212,3 +212,17 @@ def test_errors_of_commands_become_messages(panel: Any) -> None:
 
     assert panel.link.run(command) is None
     assert panel.message.sentence.text() == "It is so. Do that."
+
+
+def test_devices_and_channels(panel: Any, visible_viewer: Any, screen: Any) -> None:
+    panel.session.find_devices(panel.model.offer_devices)
+    names = [panel.model.device.itemText(i) for i in range(panel.model.device.count())]
+    assert names[0] == "auto"
+    assert "cpu" in names
+    assert panel.model.device.currentText() == "auto"
+    visible_viewer.add_image(np.zeros((2, 40, 50), np.uint8), axis_labels=("c", "y", "x"))
+    screen.pump(0.05)
+    assert "Choose one channel" in panel.segment.note.text()
+    assert not panel.segment.button.isEnabled()
+    panel.link.image.choose_channels((1,))
+    assert panel.segment.button.isEnabled()

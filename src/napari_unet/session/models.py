@@ -10,9 +10,11 @@ from typing import Literal
 
 from napari_unet.errors import UserError
 from napari_unet.inference.objects import ObjectSettings
+from napari_unet.jobs import Job, JobState
 from napari_unet.model.builtin import builtin_names
 from napari_unet.model.checkpoint import find_checkpoint, own_header
 from napari_unet.model.header import COLORS, CheckpointHeader, ClassInfo
+from napari_unet.session.device_tasks import list_devices
 from napari_unet.session.model_tasks import ImportRequest, NewModelRequest, import_checkpoint, new_model
 from napari_unet.session.segmenting import Segmenting
 from napari_unet.session.state import ModelVersion
@@ -62,6 +64,15 @@ class Modelling(Segmenting):
     def set_device(self, device: str) -> None:
         """Choose what the next jobs run on: "auto", "cpu", "cuda:0", "mps"."""
         self.settings = replace(self.settings, device=device)
+
+    def find_devices(self, then: Callable[[tuple[str, ...]], None]) -> None:
+        """Find out, in the worker process, what `set_device` may be given, and hand the names on."""
+
+        def ended(job: Job) -> None:
+            if job.state is JobState.DONE:
+                then(job.result)
+
+        self.runner.submit(list_devices, on_end=ended)
 
     def set_objects(self, objects: ObjectSettings) -> None:
         """Choose how the scores of the next segmentation become labels."""

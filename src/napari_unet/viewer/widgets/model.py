@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_unet.viewer.link import ViewerLink
 
 MODEL_FILES = "Models (*.safetensors *.pt *.pth *.ckpt);;All files (*)"
-DEVICES = ("auto", "cpu", "cuda:0", "mps")
+DEVICES = ("auto", "cpu")  # until torch has told, in its own process, what else there is
 NEW_CLASSES = (ClassInfo("background", COLORS[0]), ClassInfo("foreground", COLORS[1]))
 
 
@@ -148,6 +148,12 @@ class ModelSection(Section):
         name = "" if parent is None else f" “{_title(parent.path, parent)}”"
         enable(self.back, no_parent or round_waits, f"Back to the parent{name}")
         self.device.setCurrentText(session.settings.device)
+
+    def offer_devices(self, names: tuple[str, ...]) -> None:
+        """List what torch finds on this machine."""
+        self.device.clear()
+        self.device.addItems(names)
+        self.device.setCurrentText(self.session.settings.device)
 
     def refresh_note(self, note: str) -> None:
         """Show the sentence about the device that a job has chosen."""

@@ -128,8 +128,14 @@ class UNetPanel(QWidget):
     def _settle(self) -> None:
         if not self._disposed:
             self.session.warm("compute")
+            if self.session.runner.mode == "process":
+                self.session.find_devices(self._offer_devices)
             self.retrain.prepare()
             QTimer.singleShot(0, warm_labels)
+
+    def _offer_devices(self, names: tuple[str, ...]) -> None:
+        if not self._disposed:
+            self.model.offer_devices(names)
 
     def dispose(self) -> None:
         """Stop jobs and let go of the viewer; what is known stays with its session."""

@@ -135,6 +135,8 @@ def channel_problem(link: ViewerLink) -> str:
     try:
         match_channels(source.n_channels, header.in_channels, header.repeat_gray, source.rgb)
     except UserError as error:
+        if header.repeat_gray and source.n_channels > 1:
+            return f"{error.message} Choose one channel, or {header.in_channels}, with the button of the channels."
         return str(error)
     if header.ndim == 3 and source.shape[1] < 2:
         return "The model is 3D, but the image has one plane. Choose a 2D model."
