@@ -26,7 +26,7 @@ from napari_unet.model.unet import UNet
 from nuclei_2d_data import Sample, crop, draw_weights, load
 
 CONFIG = UNetConfig(ndim=2, in_channels=3, out_channels=3, features=(16, 32, 64, 128, 256))
-SIZE, BATCH, RATE, SEED = 256, 16, 2e-3, 7
+SIZE, BATCH, RATE, SEED = 192, 12, 2e-3, 7
 SAVE_EVERY, SCORE_EVERY = 120.0, 420.0
 CLASS_WEIGHTS = (1.0, 1.0, 2.0, 6.0)  # background, interior, boundary, boundary between touching objects
 
@@ -71,7 +71,7 @@ class Training:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
-        self._follow(min(0.995, (1 + self.step) / (10 + self.step)))
+        self._follow(min(0.997, (1 + self.step) / (10 + self.step)))
         return float(value.detach())
 
     @torch.no_grad()
