@@ -32,6 +32,23 @@ def ignore_cancel(context: JobContext):
     time.sleep(60)
 
 
+def nap(context: JobContext, seconds: float):
+    time.sleep(seconds)
+
+
+def refuse():
+    raise ImportError("no module of that name")
+
+
+class Puzzle:
+    def __reduce__(self):
+        return refuse, ()
+
+
+def return_puzzle(context: JobContext):
+    return Puzzle()
+
+
 def fail(context: JobContext, error: BaseException):
     raise error
 
@@ -104,14 +121,28 @@ def test_cancel_ends_in_cancelled_and_nothing_else(process_runner):
     assert ends == [JobState.CANCELLED]
 
 
-def test_a_job_that_ignores_its_cancellation_loses_its_process(process_runner, monkeypatch):
-    monkeypatch.setattr("napari_unet.jobs.runner.KILL_AFTER", 0.5)
-    job = process_runner.submit(ignore_cancel)
+def test_a_job_that_ignores_its_cancellation_loses_its_process(process_runner):
+    job = process_runner.submit(ignore_cancel, patience=0.5)
     job.cancel()
     process_runner.wait(job, 60)
     assert job.state is JobState.CANCELLED
     again = process_runner.submit(add_up, LazyArray(np.ones((1, 2))), 1)
     assert process_runner.wait(again, 60).state is JobState.DONE
+
+
+def test_a_cancelled_job_that_waits_does_not_end_the_one_that_runs(process_runner):
+    first = process_runner.submit(nap, 2.0)
+    second = process_runner.submit(loop, patience=0.2)
+    second.cancel()
+    process_runner.wait(second, 60)
+    assert second.state is JobState.CANCELLED
+    assert first.state is JobState.DONE
+
+
+def test_a_result_that_cannot_be_understood_fails_the_job(process_runner):
+    job = process_runner.wait(process_runner.submit(return_puzzle), 60)
+    assert job.state is JobState.FAILED
+    assert process_runner.wait(process_runner.submit(nap, 0.0), 60).state is JobState.DONE
 
 
 def test_a_process_that_dies_fails_its_job_with_a_sentence(process_runner):

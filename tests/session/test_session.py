@@ -191,7 +191,7 @@ def test_keep_adopts_and_back_returns(opened):
     session.retrain(steps=2)
     session.keep()
     assert session.model.header.parent == parent.header.weights_hash
-    assert session.labels(image_id).trained
+    assert session.in_training(image_id)
     session.back()
     assert session.model is parent
     assert session.undo() == "segment"

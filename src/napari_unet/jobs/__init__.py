@@ -16,6 +16,16 @@ In the terminal and in most tests the same functions run inline, in the caller's
 from __future__ import annotations
 
 from napari_unet.jobs.context import Cancelled, JobContext, LazyArray, Progress, UnexpectedError
-from napari_unet.jobs.runner import Job, JobRunner, JobState
+from napari_unet.jobs.runner import PATIENCE, Job, JobRunner, JobState
 
-__all__ = ["Cancelled", "Job", "JobContext", "JobRunner", "JobState", "LazyArray", "Progress", "UnexpectedError"]
+__all__ = [
+    "PATIENCE",
+    "Cancelled",
+    "Job",
+    "JobContext",
+    "JobRunner",
+    "JobState",
+    "LazyArray",
+    "Progress",
+    "UnexpectedError",
+]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from napari_unet.errors import UserError
 from napari_unet.jobs.context import JobContext, Progress, as_user_error, run_guarded
 
-KILL_AFTER = 5.0  # seconds a cancelled job may take to stop by itself
+PATIENCE = 5.0  # seconds a cancelled job may take to stop by itself
 QUEUE_LENGTH = 64  # messages that wait for the main thread before the worker waits, too
 
 
@@ -54,6 +54,7 @@ class Job:
         on_progress: Callable[[Progress], None] = _nothing,
         on_end: Callable[[Job], None] = _nothing,
         prepare: Callable[[Any], Iterable[Any]] | None = None,
+        patience: float = PATIENCE,
     ) -> None:
         self.name = name
         self.state = JobState.RUNNING
@@ -61,6 +62,7 @@ class Job:
         self.error: UserError | None = None
         self.details = ""
         self.cancelled_at: float | None = None
+        self.patience = patience
         self._on_report, self._on_progress, self._on_end = on_report, on_progress, on_end
         self._prepare = prepare
         self._tell_worker: Callable[[], None] = lambda: None
@@ -143,7 +145,7 @@ class JobRunner:
         lane : str
             Jobs of one lane run one after the other; each lane has a worker process.
         **callbacks
-            `Job` parameters: ``name``, ``on_report``, ``on_progress``, ``on_end``, ``prepare``.
+            `Job` parameters: ``name``, ``on_report``, ``on_progress``, ``on_end``, ``prepare``, ``patience``.
         """
         job = Job(**{"name": function.__name__, **callbacks})
         if self.mode == "inline":
@@ -170,7 +172,7 @@ class JobRunner:
     def deliver(self, seconds: float = 0.008) -> None:
         """Handle waiting messages for about `seconds`, one at least; call it on the main thread.
 
-        Jobs that ignore their cancellation for longer than `KILL_AFTER` lose their process.
+        A job that ignores its cancellation for longer than its patience loses its process.
         """
         end = time.perf_counter() + seconds
         while True:
@@ -183,7 +185,7 @@ class JobRunner:
                 break
         self._running = [job for job in self._running if not job.ended]
         for worker in self._workers.values():
-            worker.kill_if_stuck(KILL_AFTER)
+            worker.kill_if_stuck()
 
     @property
     def busy(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import itertools
-import pickle
 import queue
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_unet.errors import UserError
 from napari_unet.jobs.context import LazyArray, UnexpectedError, as_user_error
 from napari_unet.jobs.pipe import Pipe
 from napari_unet.jobs.runner import Job
@@ -43,7 +43,9 @@ class Worker:
         if self._process.stdin is None or self._process.stdout is None:
             raise UnexpectedError("The worker process could not be connected.")
         self._pipe = Pipe(self._process.stdout, self._process.stdin, refer=self._reference)
+        self._outbox: queue.SimpleQueue[tuple[int, tuple[Any, ...]]] = queue.SimpleQueue()
         threading.Thread(target=self._listen, name="napari-unet worker", daemon=True).start()
+        threading.Thread(target=self._write, name="napari-unet requests", daemon=True).start()
         atexit.register(self.close)
 
     @property
@@ -52,26 +54,23 @@ class Worker:
         return not self._closing and self._process.poll() is None
 
     def submit(self, job: Job, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        """Send a job to the process.
-
-        The request is pickled in a thread of its own: the process may still be starting, and a
-        full pipe must not hold the window.
-        """
+        """Send a job to the process; returns at once."""
         number = next(self._keys)
         self._jobs[number] = job
-        job._tell_worker = lambda: self._send_later(number, "cancel", number)
-        self._send_later(number, "run", number, function, args)
+        job._tell_worker = lambda: self._outbox.put((number, ("cancel", number)))
+        self._outbox.put((number, ("run", number, function, args)))
 
-    def _send_later(self, number: int, *message: Any) -> None:
-        def send() -> None:
+    def _write(self) -> None:
+        """Send what waits, in order: the process may still be starting, and a full pipe must not hold the window."""
+        while True:
+            number, message = self._outbox.get()
             try:
                 self._pipe.send(*message)
             except (OSError, ValueError):
                 return  # the process is gone: the reader thread ends its jobs
             except Exception as error:
                 self._end(number, "failed", as_user_error(error))
-
-        threading.Thread(target=send, name="napari-unet send", daemon=True).start()
+            del message  # requests may be large
 
     def _reference(self, thing: Any) -> Any:
         """Keep a lazy array here and let its key, shape and type travel."""
@@ -85,8 +84,12 @@ class Worker:
         try:
             while True:
                 self._take(*self._pipe.receive())
-        except (EOFError, OSError, pickle.UnpicklingError):
-            pass
+        except (EOFError, OSError):
+            reason, details = "", ""
+        except Exception as error:
+            # What cannot be understood cannot be answered either: the jobs end with the process.
+            self._process.kill()
+            reason, details = f": {error}", as_user_error(error)[1]
         code = self._process.wait()
         if self._closing:
             return  # the runner ends its jobs itself
@@ -94,11 +97,11 @@ class Worker:
             if job.cancelled_at is not None:
                 self._end(number, "cancelled", None)
             else:
-                error = UnexpectedError(
-                    f"The worker process ended unexpectedly (exit code {code}).",
+                failure = UnexpectedError(
+                    f"The worker process ended unexpectedly (exit code {code}){reason}.",
                     "It may have run out of memory; close other programs or use smaller tiles.",
                 )
-                self._end(number, "failed", (error, ""))
+                self._end(number, "failed", (failure, details))
 
     def _take(self, kind: str, number: int, *rest: Any) -> None:
         if kind == "read":
@@ -113,7 +116,7 @@ class Worker:
                 for part in job.prepare(value) if kind == "report" else (value,):
                     self._messages.put((job, kind, part))
             except Exception as error:
-                self._send_later(number, "cancel", number)
+                self._outbox.put((number, ("cancel", number)))
                 self._end(number, "failed", as_user_error(error))
         else:
             self._end(number, kind, value)
@@ -122,8 +125,12 @@ class Worker:
         try:
             array = self._arrays[key][index]
             self._pipe.send("array", request, np.ascontiguousarray(array))
+        except UserError as error:
+            self._pipe.send("unreadable", request, error)
         except Exception as error:
-            self._pipe.send("unreadable", request, as_user_error(error)[0])
+            # As plain as it came: whoever reads the image words it for the user.
+            kind = OSError if isinstance(error, OSError) else RuntimeError
+            self._pipe.send("unreadable", request, kind(str(error) or type(error).__name__))
 
     def _end(self, number: int, kind: str, value: Any) -> None:
         job = self._jobs.pop(number, None)
@@ -139,13 +146,15 @@ class Worker:
                 if self._closing:
                     return
 
-    def kill_if_stuck(self, seconds: float) -> None:
-        """End the process if a cancelled job of it has not stopped after `seconds`."""
-        now = time.perf_counter()
-        for job in list(self._jobs.values()):
-            if job.cancelled_at is not None and now - job.cancelled_at > seconds:
-                self._process.kill()
-                return
+    def kill_if_stuck(self) -> None:
+        """End the process if its running job was cancelled and has outlasted its patience.
+
+        Those that wait behind it stop by themselves when their turn comes.
+        """
+        running = next(iter(list(self._jobs.values())), None)
+        since = None if running is None else running.cancelled_at
+        if running is not None and since is not None and time.perf_counter() - since > running.patience:
+            self._process.kill()
 
     def close(self) -> None:
         """End the process."""

@@ -256,7 +256,8 @@ class Ledger:
             raise OutputError(
                 f"No object id is left in labels of type {self.labels.dtype}.", "Use a Labels layer of type uint32."
             )
-        self._last_id = max(self._last_id, value)
+        with self._counting:
+            self._last_id = max(self._last_id, value)
 
     def _recount(self, t: int, box: Box) -> None:
         """Count the known voxels again in every cell that the box meets."""

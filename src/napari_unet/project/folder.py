@@ -66,10 +66,13 @@ class WorkFolder:
         numbers = [int(p.stem) for p in (self.path / "models").glob("*.safetensors") if p.stem.isdigit()]
         return self.path / "models" / f"{max(numbers, default=0) + 1:03d}.safetensors"
 
-    def scores(self, name: str) -> Path:
-        """Return the path for the scores of an image."""
-        safe = "".join(c if c.isalnum() else "_" for c in name)
-        return self.path / "scores" / f"{safe}.npy"
+    def new_scores(self) -> Path:
+        """Return a path for the scores of one run; of the earlier ones only the newest two stay."""
+        folder = self.path / "scores"
+        files = sorted(folder.glob("*.npy"), key=lambda path: int(path.stem))
+        for old in files[:-2]:
+            old.unlink(missing_ok=True)
+        return folder / f"{int(files[-1].stem) + 1 if files else 1}.npy"
 
     def close(self) -> None:
         """Remove the scores, and the folder itself if no model was made."""

@@ -62,6 +62,8 @@ class SessionCore(Running):
         self._folder = folder
         self._numbers = itertools.count(1)
         self._warm: set[str] = set()
+        self._taught: dict[str, frozenset[str]] = {}
+        self._strokes: dict[str, LabelState] = {}
         self._waiting: list[tuple[LabelState, Callable[[], None]]] = []
 
     # ---- images and their labels ---------------------------------------------------------------
@@ -159,6 +161,10 @@ class SessionCore(Running):
         source = self.image(image_id).source
         return source if isinstance(source.data, LazyArray) else replace(source, data=LazyArray(source.data))
 
+    def taught_by(self, weights_hash: str) -> frozenset[str]:
+        """Return the ids of the images that a model of this session, or its parents, learned from."""
+        return self._taught.get(weights_hash, frozenset())
+
     # ---- the model -----------------------------------------------------------------------------
 
     def need_model(self) -> ModelVersion:
@@ -208,6 +214,11 @@ class SessionCore(Running):
         return self.runner.busy or bool(self._waiting)
 
     # ---- changes of labels ---------------------------------------------------------------------
+
+    def need_lifted(self, labels: LabelState) -> None:
+        """Raise a `UserError` while a stroke is under way in these labels."""
+        if labels.stroking:
+            raise UserError("A stroke is under way.", "Lift the tool first.")
 
     def when_not_stroking(self, labels: LabelState, write: Callable[[], None]) -> None:
         """Write now, or in `deliver` after the stroke that is under way has ended."""

@@ -12,6 +12,7 @@ from napari_unet.image.boxes import Box, whole
 from napari_unet.learning.edits import Edit
 from napari_unet.learning.truth import Point
 from napari_unet.session.core import SessionCore
+from napari_unet.session.history import Step
 from napari_unet.session.state import LabelState
 from napari_unet.session.steps import LabelStep
 
@@ -22,9 +23,12 @@ class Correcting(SessionCore):
     def begin_stroke(self, image_id: str) -> None:
         """Tell that a tool has touched down: program writes wait until `end_stroke`."""
         labels = self.labels(image_id)
-        if labels is not None:
-            labels.stroking = True
-            self.warm("train")
+        if labels is None:
+            return
+        # The model, and with it the current labels, may change before the tool is lifted.
+        self._strokes[image_id] = labels
+        labels.stroking = True
+        self.warm("train")
 
     def end_stroke(
         self, image_id: str, t: int, box: Box, swept: npt.NDArray[np.bool_] | None, title: str = "paint"
@@ -49,13 +53,13 @@ class Correcting(SessionCore):
         bool
             Whether anything became known or changed.
         """
-        labels = self._need_labels(image_id)
+        labels = self._strokes.pop(image_id, None) or self._need_labels(image_id)
         labels.stroking = False
         return self.record(title, image_id, labels, labels.truth.record_edit(t, box, swept))
 
     def abort_stroke(self, image_id: str) -> None:
         """Tell that a tool was lifted without a trace."""
-        labels = self.labels(image_id)
+        labels = self._strokes.pop(image_id, None)
         if labels is not None:
             labels.stroking = False
 
@@ -101,26 +105,28 @@ class Correcting(SessionCore):
 
     def undo(self) -> str | None:
         """Take the newest step back and return its title."""
-        self._need_quiet()
+        self._need_quiet(self.history.newest)
         step = self.history.undo()
         self.events.history_changed.emit()
         return None if step is None else step.title
 
     def redo(self) -> str | None:
         """Do the step that was undone last again and return its title."""
-        self._need_quiet()
+        self._need_quiet(self.history.newest_undone)
         step = self.history.redo()
         self.events.history_changed.emit()
         return None if step is None else step.title
 
-    def _need_quiet(self) -> None:
-        if any(labels.stroking for image in self.images.values() for labels in image.labels.values()):
-            raise UserError("A stroke is under way.", "Lift the tool, then undo.")
-        step = self.history.newest
+    def _need_quiet(self, step: Step | None) -> None:
+        """Raise a `UserError` if this step cannot be moved over now."""
+        for image in self.images.values():
+            for labels in image.labels.values():
+                self.need_lifted(labels)
         if step is not None and step is self.preview:
             raise UserError("The last training round waits for your decision.", "Click Keep or Discard first.")
+        # A prediction that is coming in would be mixed with the one that comes back.
         if "segment" in self.jobs and not (isinstance(step, LabelStep) and isinstance(step.change, Edit)):
-            raise UserError("A segmentation is under way.", "Stop it, then undo.")
+            raise UserError("A segmentation is under way.", "Stop it first.")
 
     def _need_labels(self, image_id: str) -> LabelState:
         labels = self.labels(image_id)
@@ -130,6 +136,5 @@ class Correcting(SessionCore):
 
     def _edit(self, title: str, image_id: str, edit: Callable[[LabelState], Edit | None]) -> bool:
         labels = self._need_labels(image_id)
-        if labels.stroking:
-            raise UserError("A stroke is under way.", "Lift the tool first.")
+        self.need_lifted(labels)
         return self.record(title, image_id, labels, edit(labels))

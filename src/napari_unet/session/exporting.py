@@ -18,7 +18,7 @@ from napari_unet.model.checkpoint import find_checkpoint
 from napari_unet.session.core import SessionCore
 from napari_unet.session.export_tasks import LabelFile, TableFile, export_labels, export_model, export_table
 from napari_unet.session.segmenting import PredictionWriter
-from napari_unet.session.state import LabelState
+from napari_unet.session.state import LabelState, Origin
 from napari_unet.session.tasks import LabelBlock
 
 
@@ -34,11 +34,16 @@ class Exporting(SessionCore):
             "model": model.name if model else None,
             "model_hash": model.weights_hash if model else None,
             "classes": [c.name for c in model.output.classes] if model else None,
-            "settings": labels.settings,
-            "in_training": labels.trained,
+            "settings": labels.origin.settings,
+            "in_training": self.in_training(image_id),
             "edited_voxels": int(np.count_nonzero(labels.truth.changed)),
             "known_voxels": labels.truth.n_known,
         }
+
+    def in_training(self, image_id: str) -> bool:
+        """Whether the model that made the labels on screen, or a parent of it, has learned from this image."""
+        labels = self.labels(image_id)
+        return labels is not None and labels.model is not None and image_id in self.taught_by(labels.model.weights_hash)
 
     def export_labels(self, image_id: str, path: str | Path, overwrite: bool = False) -> Job | None:
         """Write the labels of an image as TIFF, with voxel size, axes and provenance.
@@ -79,7 +84,7 @@ class Exporting(SessionCore):
             axes,
             self.lazy_source(image_id),
             labels.model.weights_hash if labels.model else "",
-            labels.trained,
+            self.in_training(image_id),
             from_canonical(labels.truth.changed, axes).copy(),
             overwrite,
         )
@@ -131,15 +136,16 @@ class Exporting(SessionCore):
                 "Choose the labels of this image.",
             )
         self.need_no_round()
+        self.need_idle("segment")
         labels = self.ensure_labels(image_id)
+        self.need_lifted(labels)
         if as_truth:
             self._import_truth(image_id, labels, values)
             return
         writer = PredictionWriter(self, image_id, labels, "import labels")
         for t in range(shape[0]):
             writer.take(LabelBlock(t, whole(shape[1:]), values[t].astype(np.uint32), provisional=False))
-        labels.model, labels.settings, labels.frames = None, {"imported": True}, ()
-        writer.finish()
+        writer.finish(Origin(settings={"imported": True}))
 
     def _import_truth(self, image_id: str, labels: LabelState, values: npt.NDArray[Any]) -> None:
         box: Box = whole(values.shape[1:])

@@ -77,6 +77,11 @@ class History:
         return self._done[-1] if self._done else None
 
     @property
+    def newest_undone(self) -> Step | None:
+        """The step that redo would do again."""
+        return self._undone[-1] if self._undone else None
+
+    @property
     def next_undo(self) -> str | None:
         """Title of the step that undo would take back."""
         return self._done[-1].title if self._done else None

@@ -20,6 +20,8 @@ from napari_unet.session.segmenting import Segmenting
 from napari_unet.session.state import ModelVersion
 from napari_unet.session.steps import ModelStep
 
+_LABEL_JOBS = ("train", "segment", "model")
+
 
 class Modelling(Segmenting):
     """What the user does with models as a whole."""
@@ -136,6 +138,8 @@ class Modelling(Segmenting):
             If the model finds objects rather than classes, or the names clash.
         """
         self.need_no_round()
+        for name in _LABEL_JOBS:
+            self.need_idle(name)
         model = self.need_model()
         if model.header.output.instances:
             raise UserError(
@@ -154,30 +158,51 @@ class Modelling(Segmenting):
 
         def done(result: tuple[str, CheckpointHeader]) -> None:
             changed = ModelVersion(*result, "Classes changed.", model.untrained)
-            self._relabel(model, changed, kept)
-            self.set_model(changed)
+            self._taught[changed.header.weights_hash] = self.taught_by(model.header.weights_hash)
+            stroked = next((labels for labels in self._strokes.values()), None)
+
+            def apply() -> None:
+                self._relabel(model, changed, kept)
+                self.set_model(changed)
+
+            if stroked is None:
+                apply()
+            else:
+                self.when_not_stroking(stroked, apply)
 
         self.start_job("model", new_model, request, on_done=done)
 
     def add_class(self, name: str, color: str | None = None) -> None:
-        """Add a class at the end."""
-        classes = self.need_model().header.output.classes
-        color = color or COLORS[len(classes) % len(COLORS)]
-        self.change_classes((*classes, ClassInfo(name, color)), (*range(len(classes)), None))
+        """Add a class at the end, once no job runs that would mix the old classes with the new ones."""
+
+        def add() -> None:
+            classes = self.need_model().header.output.classes
+            info = ClassInfo(name, color or COLORS[len(classes) % len(COLORS)])
+            self.change_classes((*classes, info), (*range(len(classes)), None))
+
+        self.when_idle(_LABEL_JOBS, add)
 
     def rename_class(self, index: int, name: str, color: str | None = None) -> None:
-        """Give a class another name or colour."""
-        classes = list(self.need_model().header.output.classes)
-        classes[index] = ClassInfo(name, color or classes[index].color)
-        self.change_classes(tuple(classes), tuple(range(len(classes))))
+        """Give a class another name or colour; see `add_class`."""
+
+        def rename() -> None:
+            classes = list(self.need_model().header.output.classes)
+            classes[index] = ClassInfo(name, color or classes[index].color)
+            self.change_classes(tuple(classes), tuple(range(len(classes))))
+
+        self.when_idle(_LABEL_JOBS, rename)
 
     def remove_class(self, index: int) -> None:
         """Remove a class; what was known as it becomes unknown."""
         if index == 0:
             raise UserError("The background cannot be removed.", "Rename it instead.")
-        classes = self.need_model().header.output.classes
-        kept = tuple(i for i in range(len(classes)) if i != index)
-        self.change_classes(tuple(classes[i] for i in kept), kept)
+
+        def remove() -> None:
+            classes = self.need_model().header.output.classes
+            kept = tuple(i for i in range(len(classes)) if i != index)
+            self.change_classes(tuple(classes[i] for i in kept), kept)
+
+        self.when_idle(_LABEL_JOBS, remove)
 
     def adopt(self, version: ModelVersion, title: str) -> None:
         """Make a version current, as a step of the history."""
@@ -198,6 +223,7 @@ class Modelling(Segmenting):
         parent = self.parent_version()
         if parent is None:
             raise UserError("The model has no parent in this session.", "Choose a model from the list.")
+        self.need_idle("segment")
         self.adopt(parent, "back")
         if not parent.untrained:
             self.segment_again(parent)
@@ -225,7 +251,7 @@ class Modelling(Segmenting):
             labels = image.labels.pop(self.key(model), None)
             if labels is not None:
                 labels.truth.relabel(table)
-                labels.frames = ()
+                labels.origin = replace(labels.origin, frames=())
                 image.labels[self.key(changed)] = labels
         # The steps before speak of class indices that no longer hold.
         self.history.clear()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from napari_unet.errors import UserError
-from napari_unet.jobs import Job, JobRunner, JobState, Progress
+from napari_unet.jobs import PATIENCE, Job, JobRunner, JobState, Progress
 from napari_unet.session.state import JobView, SessionEvents
 
 
@@ -37,6 +37,7 @@ class Running:
         request: Any,
         *,
         lane: str = "compute",
+        patience: float = PATIENCE,
         on_report: Callable[[Any], None] = lambda report: None,
         on_done: Callable[[Any], None] = lambda result: None,
         on_stopped: Callable[[Job], None] = lambda job: None,
@@ -44,6 +45,7 @@ class Running:
     ) -> Job | None:
         """Run a job function and keep the panel informed.
 
+        `patience` is for how many seconds a cancelled job may go on before its process is ended.
         ``on_done`` gets the result; ``on_stopped`` the job if it was cancelled or failed. An error
         becomes a message. Returns the job, or None if it has ended already.
         """
@@ -57,35 +59,52 @@ class Running:
         def ended(job: Job) -> None:
             self.jobs.pop(name, None)
             self.events.job_changed.emit(name)
-            if job.state is JobState.DONE:
-                on_done(job.result)
-            else:
-                on_stopped(job)
-            if job.state is JobState.FAILED and job.error is not None:
-                self.events.message.emit("error", str(job.error), job.details)
-            for action in self._afterwards.pop(name, ()):
-                action()
+            try:
+                if job.state is JobState.DONE:
+                    on_done(job.result)
+                else:
+                    on_stopped(job)
+                if job.state is JobState.FAILED and job.error is not None:
+                    self.events.message.emit("error", str(job.error), job.details)
+            finally:
+                for action in self._afterwards.pop(name, ()):
+                    self._act(action)
 
         self.events.job_changed.emit(name)
-        job = self.runner.submit(
-            function,
-            request,
-            lane=lane,
-            name=name,
-            on_report=on_report,
-            on_progress=progressed,
-            on_end=ended,
-            prepare=prepare,
-        )
+        try:
+            job = self.runner.submit(
+                function,
+                request,
+                lane=lane,
+                patience=patience,
+                name=name,
+                on_report=on_report,
+                on_progress=progressed,
+                on_end=ended,
+                prepare=prepare,
+            )
+        except OSError as error:
+            self.jobs.pop(name, None)
+            self.events.job_changed.emit(name)
+            raise UserError(
+                f"The worker process cannot be started: {error}.", "Free some memory, or restart napari."
+            ) from error
         view.job = job
         return None if job.ended else job
 
-    def when_ended(self, name: str, action: Callable[[], None]) -> None:
-        """Act once no job of this name runs; now if none does."""
-        if name in self.jobs:
-            self._afterwards.setdefault(name, []).append(action)
-        else:
+    def when_idle(self, names: Sequence[str], action: Callable[[], None]) -> None:
+        """Act once no job of these names runs; now if none does."""
+        for name in names:
+            if name in self.jobs:
+                self._afterwards.setdefault(name, []).append(lambda: self.when_idle(names, action))
+                return
+        action()
+
+    def _act(self, action: Callable[[], None]) -> None:
+        try:
             action()
+        except UserError as error:
+            self.events.message.emit("error", str(error), "")
 
     def cancel(self, name: str) -> None:
         """Ask a running job to stop at its next tile or step."""

@@ -15,8 +15,8 @@ from napari_unet.jobs import Job, JobState
 from napari_unet.learning.edits import PredictionEdit, combine
 from napari_unet.learning.identity import inherit_ids
 from napari_unet.session.core import SessionCore
-from napari_unet.session.state import LabelState, ModelVersion
-from napari_unet.session.steps import LabelStep
+from napari_unet.session.state import LabelState, ModelVersion, Origin, statistics_key
+from napari_unet.session.steps import LabelStep, PredictionStep
 from napari_unet.session.tasks import (
     CHUNK,
     DecodeRequest,
@@ -79,15 +79,18 @@ class PredictionWriter:
             self._edits.append(edit)
         self._session.tell_places(self._image_id, self._labels, ((block.t, block.box),))
 
-    def finish(self, then: Callable[[LabelStep | None], None] = lambda step: None) -> None:
-        """Put what was written into the history as one step and hand it on."""
+    def finish(self, origin: Origin, then: Callable[[LabelStep | None], None] = lambda step: None) -> None:
+        """Put what was written, and where it came from, into the history as one step and hand that on."""
 
         def add() -> None:
             edits = self._all()
-            if not edits:
+            if not edits or self._image_id not in self._session.images:
                 then(None)
                 return
-            step = LabelStep(self._title, self._session, self._image_id, self._labels, combine(edits))
+            before, self._labels.origin = self._labels.origin, origin
+            step = PredictionStep(
+                self._title, self._session, self._image_id, self._labels, combine(edits), before, origin
+            )
             self._session.history.add(step)
             self._session.events.history_changed.emit()
             then(step)
@@ -193,44 +196,45 @@ class Segmenting(SessionCore):
                 f"The model '{version.header.name}' has not been trained yet.",
                 "Paint a stroke in each class, then click Retrain.",
             )
-        self.need_idle("segment")
+        for name in ("segment", "model"):
+            self.need_idle(name)
         image, labels = self.image(image_id), self.ensure_labels(image_id)
         self.last_view = (image_id, view, only_view, times)
-        normalization = version.header.normalization
+        measured = statistics_key(version.header)
         writer = PredictionWriter(self, image_id, labels, title)
         request = SegmentRequest(
             version.path,
             self.lazy_source(image_id),
-            image.statistics.get(normalization),
+            image.statistics.get(measured),
             times,
             view,
             only_view,
             self.settings.device,
             self.settings.precision,
             self.settings.objects,
-            str(self.folder.scores(image_id)),
+            str(self.folder.new_scores()),
         )
+        origin = Origin(version.header, {"objects": asdict(request.objects)}, request.scores or "")
 
         def reported(report: object) -> None:
             if isinstance(report, Prepared):
-                image.statistics[normalization] = report.statistics
+                image.statistics[measured] = report.statistics
                 if "segment" in self.jobs:
                     self.jobs["segment"].note = " ".join(report.notes)
             elif isinstance(report, LabelBlock):
                 writer.take(report)
 
         def done(result: SegmentResult) -> None:
-            labels.model, labels.frames = version.header, result.frames
-            labels.settings = {"objects": asdict(self.settings.objects), "seconds": round(result.seconds, 3)}
-            writer.finish(then)
+            settings = {**origin.settings, "seconds": round(result.seconds, 3)}
+            writer.finish(replace(origin, settings=settings, frames=result.frames), then)
 
         def stopped(job: Job) -> None:
             if job.state is JobState.CANCELLED:
-                labels.model, labels.frames = version.header, ()
-                writer.finish(then)
+                writer.finish(origin, then)
                 self.events.message.emit("info", "Stopped; the finished tiles stay. Undo takes them back.", "")
             else:
                 writer.take_back()
+                then(None)
 
         return self.start_job(
             "segment",
@@ -261,17 +265,18 @@ class Segmenting(SessionCore):
             If the image has not been segmented by the current model.
         """
         self.need_no_round()
+        self.need_idle("model")
         self.settings = replace(self.settings, objects=objects)
-        labels, scores = self.labels(image_id), self.folder.scores(image_id)
-        if labels is None or labels.model is None or not labels.frames or not Path(scores).is_file():
+        labels = self.labels(image_id)
+        origin = Origin() if labels is None else labels.origin
+        if labels is None or origin.model is None or not origin.frames or not Path(origin.scores).is_file():
             raise UserError("There are no scores to decode again.", "Click Segment first.")
-        header = labels.model
         writer = PredictionWriter(self, image_id, labels, "threshold")
-        request = DecodeRequest(str(scores), header.output, objects, labels.frames, header.ndim == 2)
+        flat = origin.model.ndim == 2
+        request = DecodeRequest(origin.scores, origin.model.output, objects, origin.frames, flat)
 
         def done(result: int) -> None:
-            labels.settings = {"objects": asdict(objects)}
-            writer.finish()
+            writer.finish(replace(origin, settings={"objects": asdict(objects)}))
 
         return self.start_job(
             "segment",

@@ -17,6 +17,12 @@ from napari_unet.learning.truth import Truth
 from napari_unet.model.header import CheckpointHeader, Output
 
 TruthKey = tuple[str, ...]
+StatisticsKey = tuple[Normalization, int, bool]
+
+
+def statistics_key(header: CheckpointHeader) -> StatisticsKey:
+    """Return what the statistics of an image depend on: how a model normalizes which channels."""
+    return header.normalization, header.in_channels, header.repeat_gray
 
 
 def is_instances(output: Output, connected: bool) -> bool:
@@ -27,6 +33,28 @@ def is_instances(output: Output, connected: bool) -> bool:
 def truth_key(output: Output, connected: bool = False) -> TruthKey:
     """Return what the label values of an output mean; equal keys share one Labels layer."""
     return ("instances",) if is_instances(output, connected) else ("classes", *(c.name for c in output.classes))
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a prediction came from; it goes back and forth with the prediction in the history.
+
+    Parameters
+    ----------
+    model : CheckpointHeader or None
+        The model; None for imported labels.
+    settings : dict
+        Settings, as JSON values.
+    scores : str
+        File of the scores, if they were kept.
+    frames : tuple of (int, Box)
+        The (t, box) that were scored completely, so that they can be decoded again.
+    """
+
+    model: CheckpointHeader | None = None
+    settings: dict[str, object] = field(default_factory=dict)
+    scores: str = ""
+    frames: tuple[tuple[int, Box], ...] = ()
 
 
 @dataclass
@@ -40,25 +68,26 @@ class LabelState:
     array : ndarray
         The labels in the image's axis order, sharing memory with ``truth.labels``; the Labels
         layer shows and paints this very array.
-    model : CheckpointHeader or None
-        The model that made the newest prediction.
-    settings : dict
-        Settings of that prediction, as JSON values.
+    origin : Origin
+        What the prediction on screen came from.
     stroking : bool
         A stroke is under way: program writes wait.
-    trained : bool
-        The known voxels of this image took part in a training round.
-    frames : tuple of (int, Box)
-        Where scores were kept, so that they can be decoded again.
     """
 
     truth: Truth
     array: npt.NDArray[Any]
-    model: CheckpointHeader | None = None
-    settings: dict[str, object] = field(default_factory=dict)
+    origin: Origin = field(default_factory=lambda: Origin())
     stroking: bool = False
-    trained: bool = False
-    frames: tuple[tuple[int, Box], ...] = ()
+
+    @property
+    def model(self) -> CheckpointHeader | None:
+        """The model that made the prediction on screen."""
+        return self.origin.model
+
+    @property
+    def frames(self) -> tuple[tuple[int, Box], ...]:
+        """Where the scores of the prediction were kept."""
+        return self.origin.frames
 
 
 @dataclass
@@ -68,7 +97,7 @@ class ImageState:
     image_id: str
     source: ImageSource
     labels: dict[TruthKey, LabelState] = field(default_factory=dict)
-    statistics: dict[Normalization, Statistics] = field(default_factory=dict)
+    statistics: dict[StatisticsKey, Statistics] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

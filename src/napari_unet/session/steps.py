@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_unet.learning.edits import Step as TruthChange
-from napari_unet.session.state import LabelState, ModelVersion
+from napari_unet.session.state import LabelState, ModelVersion, Origin
 
 if TYPE_CHECKING:
     from napari_unet.session.core import SessionCore
@@ -34,6 +34,24 @@ class LabelStep:
     def redo(self) -> None:
         """Do the change again."""
         self.session.tell_places(self.image_id, self.labels, self.change.redo(self.labels.truth))
+
+
+@dataclass(frozen=True)
+class PredictionStep(LabelStep):
+    """A prediction in the history, with what it and the one before came from."""
+
+    before: Origin
+    after: Origin
+
+    def undo(self) -> None:
+        """Bring the prediction before back."""
+        self.labels.origin = self.before
+        super().undo()
+
+    def redo(self) -> None:
+        """Bring the prediction again."""
+        self.labels.origin = self.after
+        super().redo()
 
 
 @dataclass(frozen=True)

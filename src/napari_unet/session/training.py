@@ -8,15 +8,17 @@ import numpy as np
 
 from napari_unet.errors import TrainingError, UserError
 from napari_unet.image.source import ImageSource
-from napari_unet.jobs import Job
+from napari_unet.jobs import Job, JobState
 from napari_unet.learning.quick import quick_settings
 from napari_unet.learning.reports import TrainReport
 from napari_unet.learning.samples import crop_boxes
 from napari_unet.learning.settings import TrainSettings
 from napari_unet.session.models import Modelling
-from napari_unet.session.state import Curve, LabelState, ModelVersion, Round
+from napari_unet.session.state import Curve, LabelState, ModelVersion, Round, statistics_key
 from napari_unet.session.steps import LabelStep
 from napari_unet.session.training_tasks import KnownCrop, KnownImage, TrainOutcome, TrainRequest, train
+
+TRAIN_PATIENCE = 60.0  # seconds: a step of a large 3D network, and saving the best so far
 
 
 class Training(Modelling):
@@ -24,6 +26,8 @@ class Training(Modelling):
 
     preview_shown = True
     last_round: Round | None = None
+    _previewing: Round | None = None  # whose preview is being segmented
+    _discarded: Round | None = None
 
     def retrain(self, seconds: float | None = 60.0, steps: int | None = None, *, quick: bool = False) -> Job | None:
         """Train a copy of the current model on everything known, in all images of the session.
@@ -50,7 +54,8 @@ class Training(Modelling):
             If a round runs or waits for a decision.
         """
         self.need_no_round()
-        self.need_idle("train")
+        for name in ("train", "model"):
+            self.need_idle(name)
         version = self.need_model()
         images = tuple(self._known_images(version))
         if not images:
@@ -74,30 +79,49 @@ class Training(Modelling):
                 self.events.job_changed.emit("train")
 
         def done(outcome: TrainOutcome) -> None:
-            for image_id in (image.image_id for image in images):
-                labels = self.images[image_id].labels.get(self.key(version)) if image_id in self.images else None
-                if labels is not None:
-                    labels.trained = True
+            taught = frozenset(image.image_id for image in images) | self.taught_by(version.header.weights_hash)
+            self._taught[outcome.header.weights_hash] = taught
             self._decide(version, outcome)
 
-        return self.start_job("train", train, request, lane="train", on_report=reported, on_done=done)
+        def stopped(job: Job) -> None:
+            if job.state is JobState.CANCELLED:
+                self.events.message.emit(
+                    "info", "Stopped before there was anything to keep; the model is as it was.", ""
+                )
+
+        return self.start_job(
+            "train",
+            train,
+            request,
+            lane="train",
+            patience=TRAIN_PATIENCE,
+            on_report=reported,
+            on_done=done,
+            on_stopped=stopped,
+        )
 
     def keep(self) -> None:
         """Adopt the candidate of a preliminary round."""
         waiting = self._need_round()
         self._show_preview(True)
-        self.round, self.preview = None, None
+        self._end_round()
         self.adopt(waiting.candidate, "keep")
         self.events.round_changed.emit()
 
     def discard(self) -> None:
         """Drop the candidate of a preliminary round; its predictions disappear."""
-        self._need_round()
+        waiting = self._need_round()
+        self._discarded = waiting
         if self.preview is not None:
             self._show_preview(False)
             self._forget(self.preview)
-        self.round, self.preview = None, None
+        elif self._previewing is waiting:
+            self.cancel("segment")
+        self._end_round()
         self.events.round_changed.emit()
+
+    def _end_round(self) -> None:
+        self.round, self.preview = None, None
 
     def flip(self) -> bool:
         """Show the labels before or after a preliminary round in turn; return whether it is "after" now."""
@@ -129,27 +153,37 @@ class Training(Modelling):
             self.events.message.emit("info", sentence, "")
         elif parent.untrained or verdict == "adopt":
             self.adopt(candidate, "adopt")
-            self.when_ended("segment", lambda: self.segment_again(candidate))
+            self.when_idle(("segment", "model"), lambda: self.segment_again(candidate))
         elif verdict == "keep":
             self.versions.append(candidate)
         else:
             self.versions.append(candidate)
             self.round, self.preview, self.preview_shown = finished, None, True
-            self._preview(candidate)
+            self._preview(finished)
         self.events.round_changed.emit()
         self.events.message.emit("info", outcome.decision.sentence, "")
 
-    def _preview(self, candidate: ModelVersion) -> None:
+    def _preview(self, waiting: Round) -> None:
+        """Segment with the candidate, so that the user sees before and after."""
+
         def shown(step: LabelStep | None) -> None:
-            self.preview = step
-            if self.round is None and step is not None:
+            self._previewing = None
+            if self.round is waiting:
+                self.preview = step
+            elif self._discarded is waiting and step is not None:
                 # Discarded while the preview was still coming in.
                 step.undo()
                 self._forget(step)
-                self.preview = None
             self.events.round_changed.emit()
 
-        self.when_ended("segment", lambda: self.segment_again(candidate, "preview", shown))
+        def start() -> None:
+            if self.round is waiting:
+                self._previewing = waiting
+                self.segment_again(waiting.candidate, "preview", shown)
+            elif self._discarded is not waiting:
+                self.segment_again(waiting.candidate)
+
+        self.when_idle(("segment", "model"), start)
 
     def _forget(self, step: LabelStep) -> None:
         self.history.forget(lambda other: other is step)
@@ -163,7 +197,7 @@ class Training(Modelling):
                 continue
             source: ImageSource = self.lazy_source(image_id)
             crops = tuple(_crops(labels, version.header.ndim))
-            yield KnownImage(image_id, source, image.statistics.get(version.header.normalization), crops)
+            yield KnownImage(image_id, source, image.statistics.get(statistics_key(version.header)), crops)
 
 
 def _crops(labels: LabelState, ndim: int) -> Iterator[KnownCrop]:

@@ -99,6 +99,9 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
         context.progress(*report.amount, "training")
     result = trainer.result
     decision = decide(result.scores, result.parent_scores)
+    if split.blocks and not result.scores:
+        sentence = "Preliminary: stopped before it was measured; compare before and after, then keep or discard."
+        decision = replace(decision, sentence=sentence)
     made = time.strftime("%Y-%m-%d %H:%M")
     provenance = {
         "description": f"Trained on corrections, {made}: {decision.sentence}",
