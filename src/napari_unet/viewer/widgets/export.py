@@ -71,26 +71,28 @@ class ExportSection(Section):
     def _export_model(self) -> None:
         model = self.session.model
         if model is not None:
-            path = self._ask("Write the model", "Model (*.safetensors)", f"{model.header.name}.safetensors")
+            path, asked = self._ask("Write the model", "Model (*.safetensors)", f"{model.header.name}.safetensors")
             if path:
-                self.link.run(lambda: self.session.export_model(path, overwrite=True))
+                self.link.run(lambda: self.session.export_model(path, overwrite=asked))
 
     def _write(self, title: str, kind: str, ending: str, write: Callable[[str, str, bool], Any]) -> None:
         image_id, layer = self.link.image.image_id, self.link.image.layer
         if image_id is None or layer is None:
             return
-        path = self._ask(title, kind, f"{layer.name}{ending}")
+        path, asked = self._ask(title, kind, f"{layer.name}{ending}")
         if path:
-            # The file dialog has asked already whether an existing file may go.
-            self.link.run(lambda: write(image_id, path, True))
+            self.link.run(lambda: write(image_id, path, asked))
 
-    def _ask(self, title: str, kind: str, name: str) -> str:
+    def _ask(self, title: str, kind: str, name: str) -> tuple[str, bool]:
+        """Return a path, and whether the dialog has asked already if an existing file of this name may go."""
         layer = self.link.image.layer
         folder = Path(layer.source.path).parent if layer is not None and layer.source.path else Path()
         safe = "".join(c if c.isalnum() or c in " ._-+[]()" else "_" for c in name)
         path, _ = QFileDialog.getSaveFileName(self, title, str(folder / safe), kind)
         suffix = Path(safe).suffix
-        return path if not path or Path(path).suffix else f"{path}{suffix}"
+        if not path or Path(path).suffix:
+            return path, True
+        return f"{path}{suffix}", False
 
     def _features(self, columns: dict[str, Any]) -> None:
         """Put the measurements into the layer's features too, where napari shows them."""
