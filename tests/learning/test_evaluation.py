@@ -86,3 +86,7 @@ def test_decisions():
     assert "0.600 → 0.800 on 3 blocks" in better.sentence
     assert decide([0.5, 0.6], [0.5, 0.6]).verdict == "keep"
     assert decide([0.5, 0.5], [0.5, 0.6]).verdict == "keep"
+    unclear = decide([0.9, 0.4], [0.5, 0.6])
+    assert unclear.verdict == "preliminary"
+    assert "may as well be worse" in unclear.sentence
+    assert decide([0.9, 0.59], [0.5, 0.6]).verdict == "adopt"

@@ -150,6 +150,9 @@ def bootstrap(values: Sequence[float], seed: int = 0, level: float = 0.95) -> tu
     return float(low), float(high)
 
 
+MAX_LOSS = 0.02
+
+
 @dataclass(frozen=True)
 class Decision:
     """Whether a candidate replaces its parent.
@@ -157,7 +160,7 @@ class Decision:
     Parameters
     ----------
     verdict : {"adopt", "keep", "preliminary"}
-        ``keep``: the parent stays. ``preliminary``: there is too little to measure by; the user decides.
+        ``keep``: the parent stays. ``preliminary``: too little to measure by, or unclear; the user decides.
     sentence : str
         Why, in one sentence.
     parent, candidate : float or None
@@ -189,7 +192,8 @@ def decide(candidate: Sequence[float], parent: Sequence[float], min_blocks: int 
     Returns
     -------
     Decision
-        Adopt only if the mean agreement rose.
+        Adopt only if the mean agreement rose and its interval does not reach a loss of more than `MAX_LOSS`;
+        where it rose but does, the user decides.
     """
     n = len(candidate)
     if n < max(min_blocks, 1):
@@ -209,6 +213,9 @@ def decide(candidate: Sequence[float], parent: Sequence[float], min_blocks: int 
         f"agreement with your corrections {before:.3f} → {after:.3f} on {n} blocks held back "
         f"(gain {gain.mean():+.3f}, 95 % interval {interval[0]:+.3f} to {interval[1]:+.3f})"
     )
+    if after > before and interval[0] < -MAX_LOSS:
+        unclear = f"Preliminary: {numbers}; it may as well be worse. Compare before and after, then keep or discard."
+        return Decision("preliminary", unclear, before, after, interval, n)
     if after > before:
         return Decision("adopt", f"Adopted: {numbers}.", before, after, interval, n)
     return Decision("keep", f"The earlier model stays: {numbers}.", before, after, interval, n)
