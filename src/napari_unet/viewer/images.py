@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from psygnal import Signal
 
 from napari_unet.errors import AxesError, UserError
 from napari_unet.image.boxes import Box
 from napari_unet.image.source import ImageSource
 from napari_unet.viewer.layers import (
-    axes_of,
     is_usable,
     read_file_scale,
     remember_axes,
@@ -20,6 +18,7 @@ from napari_unet.viewer.layers import (
     source_of_layers,
 )
 from napari_unet.viewer.lookup import image_ids
+from napari_unet.viewer.onscreen import plane_of, view_of
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -183,28 +182,21 @@ class ImageChoice:
 
     def view(self) -> tuple[int, Box | None]:
         """Return the time point and the (z, y, x) box on screen; None where the image is not on screen."""
-        layer, source = self.layer, self.source
-        if layer is None or source is None:
+        if self.layer is None or self.source is None:
             return 0, None
-        axes = axes_of(layer)
-        axes = axes[:-1] if layer.rgb else axes
-        here = np.round(np.asarray(layer.world_to_data(self.viewer.dims.point))).astype(int)
-        before = self.viewer.dims.ndim - layer.ndim
-        displayed = {axis - before for axis in self.viewer.dims.displayed}
-        corners = np.array(layer.corner_pixels, float)
-        if layer.multiscale:
-            corners = corners * np.asarray(layer.downsample_factors)[layer.data_level]
-        lengths = dict(zip("TZYX", source.shape, strict=True))
-        spans: dict[str, slice] = {}
-        for index, letter in enumerate(axes):
-            if letter == "C":
-                continue
-            first, last = corners[:, index] if index in displayed else (here[index], here[index])
-            low, high = max(int(np.floor(first)), 0), min(int(np.ceil(last)) + 1, lengths[letter])
-            if low >= high:
-                return min(max(int(here[axes.index("T")]), 0), lengths["T"] - 1) if "T" in axes else 0, None
-            spans[letter] = slice(low, high)
-        return spans.get("T", slice(0, 1)).start, (spans.get("Z", slice(0, 1)), spans["Y"], spans["X"])
+        return view_of(self.viewer, self.layer, self.source)
+
+    def plane(self) -> tuple[int, Box]:
+        """Return the time point and the (z, y, x) box of the plane that is shown.
+
+        Raises
+        ------
+        UserError
+            If the image is not on screen, or not as one plane of space.
+        """
+        if self.layer is None or self.source is None:
+            raise UserError("The image is not on screen.", "Move it into view first.")
+        return plane_of(self.viewer, self.layer, self.source)
 
     # ---- events --------------------------------------------------------------------------------
 

@@ -134,12 +134,12 @@ class ViewerLink:
         self.run(command)
 
     def accept_slice(self) -> None:
-        """Accept the plane on screen."""
+        """Accept the whole plane that is shown, whatever the order of the axes."""
 
         def command() -> None:
             image_id = self.image.need()
-            t, view = self.image.view()
-            self.session.accept_slice(image_id, t, 0 if view is None else view[0].start)
+            t, plane = self.image.plane()
+            self.session.accept_box(image_id, t, plane, "accept slice")
 
         self.run(command)
 
