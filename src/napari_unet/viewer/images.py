@@ -9,6 +9,7 @@ from psygnal import Signal
 from napari_unet.errors import AxesError, UserError
 from napari_unet.image.boxes import Box
 from napari_unet.image.source import ImageSource
+from napari_unet.viewer.channels import ChannelLayers, same_source
 from napari_unet.viewer.layers import (
     is_usable,
     read_file_scale,
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
     from napari_unet.session.session import Session
+
+WATCHED = ("data", "scale", "translate", "units", "axis_labels")  # what the meaning of a layer depends on
 
 
 class ImageChoice:
@@ -58,12 +61,15 @@ class ImageChoice:
         self.problem: UserError | None = None
         self.pinned = False
         self._ids = image_ids(session)
+        self._parts = ChannelLayers(viewer, session)
         viewer.layers.selection.events.active.connect(self._on_active)
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
         for layer in viewer.layers:
             self._watch(layer)
         self.follow()
+        for layer in self.usable:  # they may have changed while no panel was open
+            self._update(layer)
 
     def close(self) -> None:
         """Stop following."""
@@ -100,13 +106,15 @@ class ImageChoice:
 
     def read(self) -> None:
         """Find out again what the current layer means."""
-        self.source, self.problem = None, None
-        if self.layer is not None:
-            try:
-                self.source = source_of_layers(self.channel_layers(self.layer), self.channels(self.layer))
-            except UserError as error:
-                self.problem = error
+        self.source, self.problem = (None, None) if self.layer is None else self._describe(self.layer)
         self.changed.emit()
+
+    def _describe(self, layer: Image) -> tuple[ImageSource | None, UserError | None]:
+        """Return what a layer means, or why it cannot be used."""
+        try:
+            return source_of_layers(self.channel_layers(layer), self.channels(layer)), None
+        except UserError as error:
+            return None, error
 
     # ---- answers -------------------------------------------------------------------------------
 
@@ -114,13 +122,13 @@ class ImageChoice:
         """Remember what the axes of the current layer mean."""
         if self.layer is not None:
             remember_axes(self.layer, axes)
-            self._reread()
+            self._update(self.layer)
 
     def answer_voxel_size(self, size: tuple[float, float, float] | None) -> None:
         """Remember the voxel size (z, y, x) in µm of the current layer."""
         if self.layer is not None:
             remember_voxel_size(self.layer, size)
-            self._reread()
+            self._update(self.layer)
 
     def channels(self, layer: Image) -> tuple[int, ...] | None:
         """Return which channels of a layer feed the model; None for all."""
@@ -131,19 +139,17 @@ class ImageChoice:
         """Feed the model with these channels of the current layer, in this order."""
         if self.layer is not None:
             remembered(self.layer)["channels"] = channels
-            self._reread()
+            self._update(self.layer)
 
     def channel_layers(self, layer: Image) -> list[Image]:
         """Return the layers that are the channels of one image, the layer itself first."""
-        names = remembered(layer).get("channel_layers", ())
-        more = [other for other in self.usable if other.name in names and other is not layer]
-        return [layer, *more]
+        return self._parts.of(layer)
 
     def choose_channel_layers(self, others: list[Image]) -> None:
         """Take further layers as channels of the current one."""
         if self.layer is not None:
-            remembered(self.layer)["channel_layers"] = [other.name for other in others]
-            self._reread()
+            self._parts.choose(self.layer, others)
+            self._update(self.layer)
 
     # ---- in the session ------------------------------------------------------------------------
 
@@ -216,6 +222,10 @@ class ImageChoice:
         image_id = self._ids.pop(layer, None)
         if image_id in self.session.images:
             self.session.remove_image(image_id)
+        for other in self._parts.drop(layer):
+            self._update(other)
+            sentence = f"The layer '{layer.name}' is gone; '{other.name}' goes on without this channel."
+            self.session.events.message.emit("info", sentence, "")
         if layer is self.layer:
             self.layer, self.pinned = None, False
         self.follow()
@@ -225,40 +235,46 @@ class ImageChoice:
 
     def _watch(self, layer: Layer) -> None:
         if is_usable(layer):
-            for event in (layer.events.data, layer.events.scale, layer.events.units, layer.events.axis_labels):
-                event.connect(self._on_layer_changed)
+            for name in WATCHED:
+                getattr(layer.events, name).connect(self._on_layer_changed)
             layer.events.name.connect(self._on_renamed)
 
     def _unwatch(self, layer: Layer) -> None:
         if is_usable(layer):
-            for event in (layer.events.data, layer.events.scale, layer.events.units, layer.events.axis_labels):
-                event.disconnect(self._on_layer_changed)
+            for name in WATCHED:
+                getattr(layer.events, name).disconnect(self._on_layer_changed)
             layer.events.name.disconnect(self._on_renamed)
 
     def _on_renamed(self, event: Any = None) -> None:
         self.changed.emit()
 
     def _on_layer_changed(self, event: Any) -> None:
-        """Take over new data or another voxel size; a job that reads the old data stops."""
-        layer = event.source
-        image_id = self._ids.get(layer)
-        if image_id in self.session.images and event.type == "data":
+        """Take over new data or another voxel size, in every image that the layer is a part of."""
+        for layer in self._parts.users(event.source):
+            self._update(layer, event.type == "data")
+
+    def _update(self, layer: Image, new_data: bool = False) -> None:
+        """Find out again what a layer means and tell the session; a job that reads old data stops."""
+        image_id = self.id_of(layer)
+        if image_id is not None and new_data:
             self.session.cancel("segment")
             self.session.cancel("train")
         if layer is self.layer:
-            self._reread()
-        elif image_id in self.session.images:
-            self._ids.pop(layer)
+            self.read()
+        source = self.source if layer is self.layer else self._describe(layer)[0]
+        if image_id is not None and source is not None:
+            self._replace(layer, image_id, source, new_data)
 
-    def _reread(self) -> None:
-        self.read()
-        image_id = self.image_id
-        if image_id is None or self.source is None or self.layer is None:
+    def _replace(self, layer: Image, image_id: str, source: ImageSource, new_data: bool = False) -> None:
+        """Give the session another source of an image; one of another shape is another image."""
+        before = self.session.image(image_id).source
+        if same_source(before, source) and not new_data:
             return
         try:
-            self.session.replace_image(image_id, self.source)
+            self.session.replace_image(image_id, source)
         except UserError as error:
-            self._ids.pop(self.layer, None)
+            if source.shape != before.shape:
+                self._ids.pop(layer, None)
             self.session.events.message.emit("info", str(error), "")
         self.changed.emit()
 

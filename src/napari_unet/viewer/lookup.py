@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary, finalize
+from weakref import ReferenceType, WeakKeyDictionary, finalize
 
 from napari_unet.session.session import Session
 
 if TYPE_CHECKING:
     from napari import Viewer
-    from napari.layers import Layer
+    from napari.layers import Image, Layer
+
+    ChannelChoice = WeakKeyDictionary[Image, tuple[ReferenceType[Image], ...]]
 
 _sessions: WeakKeyDictionary[Viewer, Session] = WeakKeyDictionary()
 _image_ids: WeakKeyDictionary[Session, WeakKeyDictionary[Layer, str]] = WeakKeyDictionary()
+_channels: WeakKeyDictionary[Session, ChannelChoice] = WeakKeyDictionary()
 
 
 def session_of(viewer: Viewer) -> Session:
@@ -59,6 +62,17 @@ def image_ids(session: Session) -> WeakKeyDictionary[Layer, str]:
         A session.
     """
     return _image_ids.setdefault(session, WeakKeyDictionary())
+
+
+def channel_layers(session: Session) -> ChannelChoice:
+    """Return which further layers are channels of an image layer; this outlives the panel too.
+
+    Parameters
+    ----------
+    session : Session
+        A session.
+    """
+    return _channels.setdefault(session, WeakKeyDictionary())
 
 
 def bare_viewer(viewer: Viewer) -> Viewer:
