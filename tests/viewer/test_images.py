@@ -84,3 +84,40 @@ def test_the_channels_outlive_the_panel(panel: Any, visible_viewer: Any, screen:
     assert again.link.image.image_id == image_id
     assert [int(channel.max()) for channel in again.session.image(image_id).source.read(0)] == [1, 9]
     again.dispose()
+
+
+def test_labels_whose_image_is_gone_are_a_plain_layer(
+    panel: Any, visible_viewer: Any, screen: Any, nuclei: Any
+) -> None:
+    viewer = bare_viewer(visible_viewer)
+    image = viewer.add_image(nuclei[0], name="nuclei")
+    screen.push(panel.segment.button)
+    layer = panel.link.result().layer
+    assert layer.keymap
+    viewer.layers.selection.active = layer
+    layer.selected_label, layer.mode, layer.brush_size = 77, "paint", 9
+    screen.pump(0.1)
+    screen.drag((60, 60), (60, 80))
+    viewer.layers.remove(image)
+    screen.pump(0.1)
+    assert not layer.keymap
+    assert not layer.mouse_drag_callbacks or all("StrokeRecorder" not in repr(c) for c in layer.mouse_drag_callbacks)
+    before = layer.data.copy()
+    screen.drag((20, 20), (30, 40))
+    assert (layer.data != before).any()
+    assert not panel.message.details.isVisible()
+    # napari's own undo is the layer's again.
+    layer.undo()
+    assert np.array_equal(layer.data, before)
+
+
+def test_a_stroke_that_cannot_begin_is_a_message(panel: Any, visible_viewer: Any, screen: Any, nuclei: Any) -> None:
+    viewer = bare_viewer(visible_viewer)
+    viewer.add_image(nuclei[0], name="nuclei")
+    screen.push(panel.segment.button)
+    layer = panel.link.result().layer
+    viewer.layers.selection.active = layer
+    layer.selected_label, layer.mode = 77, "paint"
+    panel.session.images[panel.link.image.image_id].labels.clear()
+    screen.drag((20, 20), (30, 40))
+    assert "no labels yet" in panel.message.sentence.text()

@@ -49,12 +49,14 @@ class ShownResults:
         self._results: dict[str, list[tuple[ResultLayer, StrokeRecorder]]] = {}
         self._painted: str | None = None  # image whose stroke is being taken over
         self._dismissed: set[str] = set()  # images whose result the user removed while it was coming in
+        session.events.images_changed.connect(self._on_images_changed)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         viewer.dims.events.order.connect(self.clamp)
         viewer.dims.events.ndisplay.connect(self.clamp)
 
     def close(self) -> None:
         """Let go of all layers; they stay in the viewer."""
+        self.session.events.images_changed.disconnect(self._on_images_changed)
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.viewer.dims.events.order.disconnect(self.clamp)
         self.viewer.dims.events.ndisplay.disconnect(self.clamp)
@@ -62,7 +64,7 @@ class ShownResults:
             self._release(image_id, result, recorder)
 
     def _all(self) -> Iterator[tuple[str, ResultLayer, StrokeRecorder]]:
-        for image_id, results in self._results.items():
+        for image_id, results in tuple(self._results.items()):
             for result, recorder in tuple(results):
                 yield image_id, result, recorder
 
@@ -130,7 +132,8 @@ class ShownResults:
 
     def _recorder(self, image_id: str, result: ResultLayer) -> StrokeRecorder:
         def begin() -> None:
-            self.session.begin_stroke(image_id)
+            # An error must not reach napari: it would give up the mouse callbacks that paint.
+            self._run(lambda: self.session.begin_stroke(image_id))
 
         def end(swept: Sweep | None) -> None:
             self._run(lambda: self._stroke_ended(image_id, result, swept))
@@ -209,6 +212,18 @@ class ShownResults:
                 self._dismissed.add(image_id)
                 self._release(image_id, result, recorder)
                 self.session.cancel("segment")
+
+    def _on_images_changed(self) -> None:
+        """Give up the results of an image that is gone: their layers are plain ones from now on."""
+        for image_id, result, recorder in tuple(self._all()):
+            if image_id not in self.session.images:
+                self._release(image_id, result, recorder)
+                if result.alive:
+                    result.layer.editable = True
+        for image_id in tuple(self._results):
+            if image_id not in self.session.images:
+                del self._results[image_id]
+                self._dismissed.discard(image_id)
 
     def _on_data_replaced(self, event: Any) -> None:
         """Give up a layer that got other data: nothing is written into what is not ours."""
