@@ -143,6 +143,7 @@ class UNetPanel(QWidget):
             return
         self._disposed = True
         self._progress.stop()
+        self.segment.stop()
         for signal, slot in self._connections:
             signal.disconnect(slot)
         self.link.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Container, create_widget
@@ -10,6 +10,7 @@ from qtpy.QtCore import QTimer
 
 from napari_unet.errors import UserError
 from napari_unet.inference.objects import ObjectSettings
+from napari_unet.jobs import Job
 from napari_unet.viewer.widgets.parts import JobBar, Section, SplitButton, enable, sentence_label
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ LABELS = {
 }
 FOR_INSTANCES = ("threshold", "min_size", "split", "fill_holes")
 FOR_BINARY = ("threshold", "min_size", "fill_holes", "connected")
+LABEL_JOBS = ("segment", "model")  # jobs after which the labels, or what they mean, are others
 DECODE_DELAY = 250  # ms without another change before the scores are decoded again
 
 
@@ -57,6 +59,9 @@ class SegmentSection(Section):
         self.body.addWidget(self.note)
         self.form, self.editors = _form(self.session.settings.objects)
         self.body.addWidget(self.form.native)
+        self._decoding: Job | None = None
+        self._waiting: set[str] = set()  # images to decode again once what runs has ended
+        self._stopped = False
         self._delay = QTimer(self)
         self._delay.setSingleShot(True)
         self._delay.timeout.connect(self._decode)
@@ -67,21 +72,49 @@ class SegmentSection(Section):
         """Return the settings on screen."""
         return ObjectSettings(**{name: editor.value for name, editor in self.editors.items()})
 
+    def stop(self) -> None:
+        """Start nothing any more: the panel closes."""
+        self._stopped = True
+        self._delay.stop()
+
     def _decode(self) -> None:
-        """Decode again without the network where there are scores; else keep the settings for the next run."""
+        """Take the settings on screen for the next run, and for the scores that there are."""
+        self.link.run(lambda: self.session.set_objects(self.values()))
+        image_id = self.link.image.image_id
+        if image_id is not None:
+            self._decode_when_quiet(image_id)
 
-        def command() -> None:
-            settings, image_id = self.values(), self.link.image.image_id
-            labels = None if image_id is None else self.session.labels(image_id)
-            self.session.set_objects(settings)
-            if image_id is not None and labels is not None and labels.frames:
-                if "segment" in self.session.jobs:
-                    self.session.cancel("segment")
-                    self._delay.start(DECODE_DELAY)
-                    return
-                self.session.decode(image_id, settings)
+    def _decode_when_quiet(self, image_id: str) -> None:
+        """Decode again, without the network, as soon as nothing else writes into the labels.
 
-        self.link.run(command)
+        Only a decoding is stopped for that: a segmentation that is stopped leaves no scores to decode.
+        """
+        labels = None if self._stopped or image_id not in self.session.images else self.session.labels(image_id)
+        if labels is None:
+            return
+        if not self.session.jobs.keys() & LABEL_JOBS:
+            self.session.when_not_stroking(labels, lambda: self.link.run(lambda: self._decode_now(image_id)))
+            return
+        if image_id not in self._waiting:
+            self._waiting.add(image_id)
+            # A moment later: what the session itself goes on with comes first.
+            self.session.when_idle(LABEL_JOBS, lambda: QTimer.singleShot(0, lambda: self._ended(image_id)))
+        view = self.session.jobs.get("segment")
+        if view is not None and view.job is self._decoding:
+            self.session.cancel("segment")
+
+    def _ended(self, image_id: str) -> None:
+        self._waiting.discard(image_id)
+        self._decode_when_quiet(image_id)
+
+    def _decode_now(self, image_id: str) -> None:
+        if self.session.jobs.keys() & LABEL_JOBS:  # started while this waited for a stroke
+            self._decode_when_quiet(image_id)
+            return
+        labels = self.session.labels(image_id) if image_id in self.session.images else None
+        objects = self.session.settings.objects
+        if labels is not None and labels.frames and labels.origin.settings.get("objects") != asdict(objects):
+            self._decoding = self.session.decode(image_id, objects)
 
     def problem(self) -> str:
         """Return what is missing before an image can be segmented, or an empty string."""
