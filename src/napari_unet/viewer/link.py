@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -117,7 +118,13 @@ class ViewerLink:
             t, view = self.image.view()
             if only_view and view is None:
                 raise UserError("The image is not on screen.", "Move it into view, or segment all of it.")
-            self.session.segment(image_id, t, view, only_view=only_view)
+            start = partial(self.session.segment, image_id, t, view, only_view=only_view)
+            if self.session.labels(image_id) is None:
+                # To add a layer takes napari long enough: the window draws before the rest is done.
+                self.session.ensure_labels(image_id)
+                QTimer.singleShot(0, lambda: self.run(start))
+            else:
+                start()
 
         self.run(command)
 
