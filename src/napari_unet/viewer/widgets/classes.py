@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import (
     QColorDialog,
@@ -63,22 +63,13 @@ class ClassesSection(Section):
         model = self.session.model
         classes = () if model is None or model.header.output.instances else model.header.output.classes
         self.setVisible(bool(classes))
-        chosen = self.list.currentRow()
-        self.list.blockSignals(True)
-        self.list.clear()
-        for value, info in enumerate(classes):
-            item = QListWidgetItem(swatch(info.color), info.name)
-            item.setToolTip(f"Label {value}")
-            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
-            self.list.addItem(item)
-        self.list.setCurrentRow(min(max(chosen, 0), len(classes) - 1))
-        self.list.blockSignals(False)
+        waits = "The last training round waits for Keep or Discard." if self.session.round else ""
+        self._fill(classes, waits)
         rows = max(1, min(len(classes), MAX_ROWS))
         self.list.setFixedHeight(rows * max(self.list.sizeHintForRow(0), 18) + 6)
         self.hint.setText("paint a stroke in each" if model is not None and model.untrained else "")
         binary = model is not None and model.header.output.kind == "binary"
         busy = "Wait for the running job." if self.session.jobs else ""
-        waits = "The last training round waits for Keep or Discard." if self.session.round else ""
         fixed = "A foreground model has one class; make a new model to have more." if binary else ""
         few = "A model needs at least two classes." if len(classes) <= 2 else ""
         enable(self.add, busy or waits or fixed, "Add a class")
@@ -86,6 +77,29 @@ class ClassesSection(Section):
             self.remove, busy or waits or fixed or few, "Remove the chosen class; what is known as it becomes unknown"
         )
         enable(self.color, busy or waits or fixed, "Change the colour of the chosen class")
+
+    def _fill(self, classes: tuple[ClassInfo, ...], fixed: str) -> None:
+        """Show the classes; a name that is being typed stays open. ``fixed`` says why none can be renamed now."""
+        self.list.blockSignals(True)
+        while self.list.count() > len(classes):
+            self.list.takeItem(self.list.count() - 1)
+        for value, info in enumerate(classes):
+            item = self.list.item(value)
+            if item is None:
+                item = QListWidgetItem()
+                self.list.addItem(item)
+            if item.data(Qt.ItemDataRole.UserRole) != info.color:
+                item.setData(Qt.ItemDataRole.UserRole, info.color)
+                item.setIcon(swatch(info.color))
+            item.setText(info.name)
+            item.setToolTip(fixed or f"Label {value}")
+            editable = Qt.ItemFlag.ItemIsEditable
+            flags = item.flags() & ~editable if fixed else item.flags() | editable
+            if flags != item.flags():
+                item.setFlags(flags)
+        if classes and self.list.currentRow() < 0:
+            self.list.setCurrentRow(0)
+        self.list.blockSignals(False)
 
     def _paint_with(self, item: QListWidgetItem) -> None:
         result = self.link.result()
@@ -96,8 +110,18 @@ class ClassesSection(Section):
         result.layer.mode = "paint"
 
     def _renamed(self, item: QListWidgetItem) -> None:
+        """Rename a class, once the editor has closed; the list shows the old name until that is done."""
         index, name = self.list.row(item), item.text().strip()
-        self.link.run(lambda: self.session.rename_class(index, name))
+        QTimer.singleShot(0, lambda: self._rename(index, name))
+
+    def _rename(self, index: int, name: str) -> None:
+        model = self.session.model
+        classes = () if model is None else model.header.output.classes
+        if index < len(classes) and classes[index].name != name:
+            if self.session.jobs:
+                sentence = f"'{classes[index].name}' becomes '{name}' when the running job has ended."
+                self.session.events.message.emit("info", sentence, "")
+            self.link.run(lambda: self.session.rename_class(index, name))
         self.refresh()
 
     def _add(self) -> None:
