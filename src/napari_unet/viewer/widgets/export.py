@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
+from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox, QPushButton
 
 from napari_unet.errors import UserError
 from napari_unet.image.axes import label_axes
@@ -84,7 +84,11 @@ class ExportSection(Section):
             self.link.run(lambda: write(image_id, path, asked))
 
     def _ask(self, title: str, kind: str, name: str) -> tuple[str, bool]:
-        """Return a path, and whether the dialog has asked already if an existing file of this name may go."""
+        """Return a path, empty if there is none, and whether an existing file of this name may go.
+
+        The file dialog asks that, but about the name as it was typed: about a name that is completed
+        here, the question comes here.
+        """
         layer = self.link.image.layer
         folder = Path(layer.source.path).parent if layer is not None and layer.source.path else Path()
         safe = "".join(c if c.isalnum() or c in " ._-+[]()" else "_" for c in name)
@@ -92,7 +96,12 @@ class ExportSection(Section):
         suffix = Path(safe).suffix
         if not path or Path(path).suffix:
             return path, True
-        return f"{path}{suffix}", False
+        path = f"{path}{suffix}"
+        if not Path(path).exists():
+            return path, False
+        question = f"{Path(path).name} exists already. Replace it?"
+        agreed = QMessageBox.question(self, title, question) == QMessageBox.StandardButton.Yes
+        return (path, True) if agreed else ("", False)
 
     def _features(self, columns: dict[str, Any]) -> None:
         """Put the measurements into the layer's features too, where napari shows them."""
