@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QLineEdit
 
+from napari_unet.jobs import Job
 from napari_unet.model.header import COLORS, ClassInfo
 from napari_unet.session.state import JobView
 
@@ -52,7 +53,7 @@ def test_a_class_is_renamed_in_the_list(panel: Any, screen: Any, names: Any) -> 
 
 def test_names_are_fixed_only_while_a_round_waits(panel: Any, screen: Any, names: Any) -> None:
     session, item = panel.session, panel.classes.list.item(1)
-    session.jobs["train"] = JobView(job=type("Running", (), {"cancel": lambda self: None})())
+    session.jobs["train"] = JobView(job=Job("train"))
     panel.classes.refresh()
     assert item.flags() & Qt.ItemFlag.ItemIsEditable
     item.setText("gland")
