@@ -136,7 +136,17 @@ def _instances(scores: npt.NDArray[Any], channels: tuple[str, ...], settings: Ob
         levels = _LEVELS[: round(10 * settings.split)]
         seeds = _seeds(-ridge, mask, levels, max(1, settings.min_size // 8))
         labels, count = _grown(labels, count, seeds, ridge)
+        labels = _with_core(labels, count, ridge, settings.min_size // 2)
     return _tidied(labels, count, settings)
+
+
+def _with_core(
+    labels: npt.NDArray[np.int32], count: int, ridge: npt.NDArray[Any], least: int
+) -> npt.NDArray[np.int32]:
+    """Keep the objects in which interior beats boundary in `least` voxels: specks of mere boundary are none."""
+    core = np.bincount(labels[ridge < 0], minlength=count + 1) >= least
+    core[0] = False
+    return np.where(core[labels], labels, np.int32(0))
 
 
 def _components(mask: Mask) -> tuple[npt.NDArray[np.int32], int]:
