@@ -49,6 +49,17 @@ def return_puzzle(context: JobContext):
     return Puzzle()
 
 
+def step_that_does_not_look(context: JobContext, seconds: float):
+    return context.run(pause, seconds)
+
+
+def pause(seconds: float):
+    if seconds < 0:
+        raise ImageError("Time runs forward.")
+    time.sleep(seconds)
+    return seconds
+
+
 def fail(context: JobContext, error: BaseException):
     raise error
 
@@ -143,6 +154,20 @@ def test_a_result_that_cannot_be_understood_fails_the_job(process_runner):
     job = process_runner.wait(process_runner.submit(return_puzzle), 60)
     assert job.state is JobState.FAILED
     assert process_runner.wait(process_runner.submit(nap, 0.0), 60).state is JobState.DONE
+
+
+def test_a_step_that_does_not_look_at_the_cancellation_is_left_behind(process_runner):
+    job = process_runner.submit(step_that_does_not_look, 30.0)
+    process_runner.wait(process_runner.submit(nap, 0.0, lane="other"), 60)
+    job.cancel()
+    process_runner.wait(job, 20)
+    assert job.state is JobState.CANCELLED
+    assert process_runner.wait(process_runner.submit(nap, 0.0), 10).state is JobState.DONE
+
+
+def test_a_step_returns_and_fails_like_its_function(runner):
+    assert runner.wait(runner.submit(step_that_does_not_look, 0.01), 60).result == 0.01
+    assert str(runner.wait(runner.submit(step_that_does_not_look, -1.0), 60).error) == "Time runs forward."
 
 
 def test_a_process_that_dies_fails_its_job_with_a_sentence(process_runner):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -95,6 +97,31 @@ class JobContext:
     def report(self, value: Any) -> None:
         """Hand an intermediate value to the caller."""
         self._send("report", value)
+
+    def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run a long function that does not look at the cancellation itself, and return what it returns.
+
+        It runs in a thread. If the job is cancelled meanwhile, `Cancelled` is raised at once and the
+        thread is left behind to end by itself, so the function must change nothing that others see.
+        """
+        outcome: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+
+        def call() -> None:
+            try:
+                outcome.put((function(*args), None))
+            except BaseException as error:
+                outcome.put((None, error))
+
+        threading.Thread(target=call, name="napari-unet step", daemon=True).start()
+        while True:
+            try:
+                result, error = outcome.get(timeout=0.05)
+            except queue.Empty:
+                self.check()
+                continue
+            if error is not None:
+                raise error
+            return result
 
     def progress(self, done: int, total: int, text: str = "") -> None:
         """Tell how far the job is; at most ten times a second get through."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -130,35 +129,44 @@ class _Frames:
         self._objects = output.instances or (output.kind == "binary" and request.objects.connected)
         self._left: dict[tuple[int, int | None], int] = {}
         self._covered: dict[tuple[int, int | None], Box] = {}
+        self._frame: tuple[int, int | None] = (0, None)
         self._last = 0
         self._scores: npt.NDArray[np.float16] | None = None
         if output.kind != "classes":
             shape = (request.source.n_times, channels, *self._shape)
             self._scores = _score_array(request.scores, shape)
 
-    def add(self, t: int, box: Box, scores: npt.NDArray[np.float32], expected: int) -> Iterator[LabelBlock]:
-        """Take one tile; yield its labels, and those of the frame if it was the last one."""
+    def add(self, t: int, box: Box, scores: npt.NDArray[np.float32], expected: int) -> LabelBlock:
+        """Take one of the `expected` tiles of a frame and return its labels."""
         if self._scores is not None:
             self._scores[t][(slice(None), *box)] = scores
-        labels = self._decoded(scores)
-        yield LabelBlock(t, box, labels, provisional=self._objects)
-        frame = (t, box[0].start if self._flat else None)
-        self._left[frame] = self._left.get(frame, expected) - 1
-        self._covered[frame] = union(self._covered.get(frame, box), box)
-        if self._left[frame] == 0 and self._scores is not None and self._objects:
-            yield self._frame(t, self._covered[frame], self._scores)
+        self._frame = (t, box[0].start if self._flat else None)
+        self._left[self._frame] = self._left.get(self._frame, expected) - 1
+        self._covered[self._frame] = union(self._covered.get(self._frame, box), box)
+        return LabelBlock(t, box, self._decoded(scores), provisional=self._objects)
+
+    @property
+    def decodable(self) -> bool:
+        """Whether the tile added last has completed a frame whose objects are to be found now."""
+        return self._objects and self._left[self._frame] == 0
+
+    def found(self) -> npt.NDArray[np.uint32]:
+        """Return the objects of that frame; changes nothing."""
+        if self._scores is None:
+            raise RuntimeError("objects are found in scores that were kept")
+        box = self._covered[self._frame]
+        return self._decoded(self._scores[self._frame[0]][(slice(None), *box)].astype(np.float32))
+
+    def numbered(self, labels: npt.NDArray[np.uint32]) -> LabelBlock:
+        """Make ids unique over the planes and time points of one segmentation."""
+        labels[labels > 0] += self._last
+        self._last = max(self._last, int(labels.max(initial=0)))
+        return LabelBlock(self._frame[0], self._covered[self._frame], labels, provisional=False)
 
     @property
     def done(self) -> tuple[tuple[int, Box], ...]:
         """The (t, box) of every frame that is complete."""
         return tuple((frame[0], box) for frame, box in self._covered.items() if self._left[frame] == 0)
-
-    def _frame(self, t: int, box: Box, scores: npt.NDArray[np.float16]) -> LabelBlock:
-        labels = self._decoded(scores[t][(slice(None), *box)].astype(np.float32))
-        # Ids are unique over the planes and time points of one segmentation.
-        labels[labels > 0] += self._last
-        self._last = max(self._last, int(labels.max(initial=0)))
-        return LabelBlock(t, box, labels, provisional=False)
 
     def _decoded(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
         return decode_frame(scores, self._output, self._request.objects, self._flat)
@@ -197,8 +205,9 @@ def segment(context: JobContext, request: SegmentRequest) -> SegmentResult:
     done = 0
     for scores in stream:
         tile, done = scores.tile, scores.done
-        for block in frames.add(tile.t, tile.inner, scores.scores, in_frame[tile.t, tile.z]):
-            context.report(block)
+        context.report(frames.add(tile.t, tile.inner, scores.scores, in_frame[tile.t, tile.z]))
+        if frames.decodable:
+            context.report(frames.numbered(context.run(frames.found)))
         context.progress(done, scores.total, "segmenting")
     context.check()
     return SegmentResult(done, time.perf_counter() - start, frames.done)
@@ -222,7 +231,7 @@ def decode_again(context: JobContext, request: DecodeRequest) -> int:
     for n, (t, box) in enumerate(request.frames):
         context.check()
         part = np.asarray(scores[t][(slice(None), *box)], np.float32)
-        labels = decode_frame(part, request.output, request.objects, request.flat)
+        labels = context.run(decode_frame, part, request.output, request.objects, request.flat)
         if request.output.instances or request.objects.connected:
             labels[labels > 0] += last
             last = max(last, int(labels.max(initial=0)))
