@@ -17,6 +17,7 @@ from napari_unet.learning.evaluation import (
 
 def slow_matches(truth, labels, threshold, mask):
     """One object at a time; exact for thresholds above a half, where no object has two partners."""
+
     def kept(array):
         return [k for k in np.unique(array) if k and 2 * ((array == k) & mask).sum() >= (array == k).sum()]
 

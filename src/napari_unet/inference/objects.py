@@ -140,9 +140,7 @@ def _instances(scores: npt.NDArray[Any], channels: tuple[str, ...], settings: Ob
     return _tidied(labels, count, settings)
 
 
-def _with_core(
-    labels: npt.NDArray[np.int32], count: int, ridge: npt.NDArray[Any], least: int
-) -> npt.NDArray[np.int32]:
+def _with_core(labels: npt.NDArray[np.int32], count: int, ridge: npt.NDArray[Any], least: int) -> npt.NDArray[np.int32]:
     """Keep the objects in which interior beats boundary in `least` voxels: specks of mere boundary are none."""
     core = np.bincount(labels[ridge < 0], minlength=count + 1) >= least
     core[0] = False

@@ -74,9 +74,7 @@ def count_overlaps(
     lengths = np.diff(starts, append=pair.size)
     pairs, inverse = np.unique(pair[starts], return_inverse=True)
     counts = np.bincount(inverse, lengths, pairs.size).astype(np.int64)
-    return Overlaps(
-        (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64), counts
-    )
+    return Overlaps((pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64), counts)
 
 
 def best_partner(group: Ints, score: Floats, tie: Ints) -> npt.NDArray[np.bool_]:

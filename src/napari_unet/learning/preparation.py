@@ -14,6 +14,7 @@ from napari_unet.learning.samples import PATCH, TrainingRegion
 if TYPE_CHECKING:
     from napari_unet.model.checkpoint import Checkpoint
 
+
 def mean(values: Sequence[float]) -> float | None:
     """Return the mean, or None of nothing."""
     return float(np.mean(values)) if values else None

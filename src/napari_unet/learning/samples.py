@@ -64,9 +64,7 @@ class Split:
     blocks: tuple[Block, ...]
 
 
-def hold_back(
-    regions: Sequence[TrainingRegion], ndim: int, seed: int = 0, output: Output | None = None
-) -> Split:
+def hold_back(regions: Sequence[TrainingRegion], ndim: int, seed: int = 0, output: Output | None = None) -> Split:
     """Hold about one in five of the known blocks back for validation.
 
     The image is divided into fixed blocks of 64×64 (3D: 16×64×64) voxels. Whether a block validates

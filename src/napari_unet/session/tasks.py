@@ -26,7 +26,7 @@ from napari_unet.model.header import Output
 if TYPE_CHECKING:
     from napari_unet.inference.predictor import Predictor
 
-CHUNK = 512  # edge of what is sent, and written into the layer, at once
+CHUNK = 256  # edge of what is sent, and written into the layer, at once
 
 
 @dataclass(frozen=True)
