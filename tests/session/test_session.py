@@ -237,6 +237,7 @@ def test_two_strokes_in_two_classes_give_a_first_result(session):
     assert session.model.untrained
     stroke(session, image_id, 0, box(40, 46, 30, 60), 0)
     assert not session.model.untrained, session.messages
+    assert session.messages[-1][1].startswith("A first result")
     found = session.labels_array(image_id) > 0
     truth = labels > 0
     dice = 2 * (found & truth).sum() / (found.sum() + truth.sum())

@@ -39,7 +39,7 @@ def test_the_plane_on_screen_is_accepted_in_every_order(
 def test_the_whole_plane_counts_also_what_is_beyond_the_window(
     panel: Any, visible_viewer: Any, screen: Any, known: Any
 ) -> None:
-    visible_viewer.camera.zoom *= 5
+    visible_viewer.scene.camera.zoom *= 5
     screen.pump(0.1)
     panel.link.accept_slice()
     assert known.any((1, 2)).sum() == 1
@@ -49,7 +49,7 @@ def test_the_whole_plane_counts_also_what_is_beyond_the_window(
 def test_nothing_is_accepted_that_is_not_one_plane_on_screen(
     panel: Any, visible_viewer: Any, screen: Any, known: Any
 ) -> None:
-    visible_viewer.camera.center = (0, 1e5, 1e5)
+    visible_viewer.scene.camera.center = (0, 1e5, 1e5)
     screen.pump(0.1)
     for accept in (panel.link.accept_view, panel.link.accept_slice):
         accept()

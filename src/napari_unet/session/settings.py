@@ -29,6 +29,6 @@ class SessionSettings:
     device: str = "auto"
     precision: str = "auto"
     objects: ObjectSettings = field(default_factory=ObjectSettings)
-    first_seconds: float = 3.0
+    first_seconds: float = 2.5
     first_steps: int | None = None
     seed: int = 0

@@ -161,7 +161,8 @@ class Training(Modelling):
             self.round, self.preview, self.preview_shown = finished, None, True
             self._preview(finished)
         self.events.round_changed.emit()
-        self.events.message.emit("info", outcome.decision.sentence, "")
+        first = "A first result. Paint what is wrong, then click Retrain."
+        self.events.message.emit("info", first if parent.untrained else outcome.decision.sentence, "")
 
     def _preview(self, waiting: Round) -> None:
         """Segment with the candidate, so that the user sees before and after."""
