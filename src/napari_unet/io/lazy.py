@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import tifffile
 from napari_unet.errors import ImageError
 
 
-class LazyFile:
+class LazyFile(ABC):
     """An array-like whose values are read from a file on each access; holds nothing open when pickled.
 
     Parameters
@@ -56,8 +57,9 @@ class LazyFile:
         self._check()
         return block
 
+    @abstractmethod
     def _open(self) -> Any:
-        raise NotImplementedError
+        """Return the open array."""
 
     def _check(self) -> None:
         try:
