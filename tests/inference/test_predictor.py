@@ -13,7 +13,7 @@ from napari_unet.errors import CheckpointError, DeviceError, ImageError
 from napari_unet.image.normalize import measure
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.objects import ObjectSettings, decode
-from napari_unet.inference.predictor import Predictor, match_channels, matched_source
+from napari_unet.inference.predictor import PLANES_APART, Predictor, match_channels, matched_source
 from napari_unet.model.checkpoint import load_checkpoint
 from napari_unet.model.header import COLORS, ClassInfo, Output
 from napari_unet.model.unet import UNet
@@ -139,6 +139,19 @@ def test_channels_that_fit_and_that_do_not(make_checkpoint):
     np.testing.assert_allclose(two.predict(swapped), two.predict(image, "CYX"), atol=1e-6)
 
 
+def test_what_is_done_to_an_image_is_told(flat, make_checkpoint):
+    one = predictor(flat)
+    one.predict(noise(3, 16, 16), "ZYX")
+    assert one.notes == (PLANES_APART,)
+    colours = make_checkpoint(in_channels=3)
+    colours = replace(colours, header=replace(colours.header, repeat_gray=True))
+    stained = predictor(colours)
+    stained.predict(noise(3, 16, 16), "CYX")
+    assert "taken for red, green and blue" in stained.notes[0]
+    stained.predict(noise(16, 16), "YX")
+    assert stained.notes == ("One channel feeds each of the model's 3 channels.",)
+
+
 def test_colour_into_a_gray_model_uses_the_luminance(flat):
     rgb = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
     one = predictor(flat)
@@ -255,7 +268,7 @@ def test_smaller_tiles_when_memory_runs_out(make_checkpoint):
     expected = predictor(make_checkpoint()).predict(image, "ZYX")
     one = predictor(make_checkpoint(Cramped))
     np.testing.assert_allclose(one.predict(image, "ZYX"), expected, atol=1e-5)
-    assert one.notes == ("Memory ran out on cpu: the tiles were made smaller.",)
+    assert one.notes == (PLANES_APART, "Memory ran out on cpu: the tiles were made smaller.")
     with pytest.raises(DeviceError, match="Memory ran out on cpu even for the smallest tile .time 0, z 0:1, y 0:"):
         predictor(make_checkpoint(Never)).predict(image, "ZYX")
 

@@ -205,9 +205,12 @@ def _train(request: TrainRequest) -> TrainOutcome:
 def _tell(outcome: TrainOutcome, untrained: bool) -> None:
     decision = outcome.decision
     if decision.parent is None or decision.candidate is None:
-        console.say(
-            f"Trained {outcome.steps} steps. Too little is known to hold anything back, so nothing was measured."
+        why = (
+            f"Stopped before the first look at the {len(outcome.blocks)} blocks held back"
+            if outcome.blocks
+            else "Too little is known to hold anything back"
         )
+        console.say(f"Trained {outcome.steps} steps. {why}, so nothing was measured.")
     else:
         low, high = decision.interval or (float("nan"), float("nan"))
         console.say(

@@ -90,10 +90,15 @@ def matched_source(source: ImageSource, header: CheckpointHeader) -> tuple[Image
     if how == "repeat":
         chosen = 0 if source.channels is None else source.channels[0]
         repeated = replace(source, channels=(chosen,) * header.in_channels)
-        return repeated, f"The image is gray: it feeds each of the model's {header.in_channels} channels."
+        return repeated, f"One channel feeds each of the model's {header.in_channels} channels."
     if how == "luminance":
         gray = replace(source, data=_Luminance(source), axes="TZYX", rgb=False, channels=None)
         return gray, "The image is RGB and the model takes one channel: its luminance is used (ITU-R BT.601)."
+    if header.repeat_gray and header.in_channels > 1 and not source.rgb:
+        return source, (
+            f"The image's {source.n_channels} channels are taken for red, green and blue; choose one channel if they "
+            "are stains."
+        )
     return source, ""
 
 

@@ -28,6 +28,8 @@ __all__ = ["Predictor", "TileScores", "match_channels", "matched_source"]
 Scores = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
 
+PLANES_APART = "A 2D model segments each plane on its own: objects are not joined across planes."
+
 
 class Predictor:
     """Runs a checkpoint over images of any size.
@@ -75,7 +77,7 @@ class Predictor:
         self.engine = Engine(checkpoint, device=device, precision=precision, threads=threads)
         self.tile = tile
         self._runner = Runner(self.engine)
-        self._channel_note = ""
+        self._image_notes: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -85,7 +87,7 @@ class Predictor:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was done to the last image that the user should know, as sentences."""
-        return tuple(note for note in (self._channel_note, self._runner.note) if note)
+        return tuple(note for note in (*self._image_notes, self._runner.note) if note)
 
     def measure(self, source: ImageSource) -> Statistics:
         """Measure what the model's normalization needs, over the whole image."""
@@ -176,7 +178,7 @@ class Predictor:
         plan = self.plan(source, view=view, times=times, planes=planes, only_view=only_view)
         if statistics is None or len(statistics.offset) != header.in_channels:
             statistics = measure(matched, header.normalization)
-        self._channel_note = note
+        self._image_notes = (note, PLANES_APART if plan.flat and source.shape[1] > 1 else "")
         frames = Frames(matched, statistics, header.normalization, header.ndim == 2)
         return self._runner.tiles(plan, frames, should_stop)
 

@@ -114,5 +114,5 @@ def open_image(path: PathLike, lazy: bool = False) -> OpenedImage:
         f"The file {path.name!r} is empty."
         if not start
         else f"The file {path.name!r} is no TIFF, PNG, JPEG or OME-Zarr, whatever its name says.",
-        "Save the image as one of these.",
+        "Save the image as TIFF, PNG, JPEG or OME-Zarr.",
     )
