@@ -111,6 +111,20 @@ def test_a_result_that_is_removed_or_replaced_is_never_written_into(
     assert panel.link.result().layer.data.any()
 
 
+def test_segment_waits_for_the_decision_on_a_round(panel: Any, visible_viewer: Any, screen: Any, nuclei: Any) -> None:
+    visible_viewer.add_image(nuclei[0], name="nuclei")
+    screen.push(panel.segment.button)
+    image_id, labels = panel.link.image.need(), panel.link.result().layer.data
+    y, x = np.argwhere(labels)[0]
+    panel.session.accept_object(image_id, 0, (0, int(y), int(x)))
+    panel.session.retrain(steps=2)
+    assert panel.session.round is not None
+    assert not panel.segment.button.isEnabled()
+    assert "Keep or Discard" in panel.segment.button.toolTip()
+    panel.session.discard()
+    assert panel.segment.button.isEnabled()
+
+
 def test_a_failing_job_is_one_sentence(panel: Any, visible_viewer: Any, screen: Any) -> None:
     class Broken:
         shape, dtype, ndim = (40, 50), np.dtype(np.uint8), 2
