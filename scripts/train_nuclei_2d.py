@@ -142,9 +142,11 @@ def score(network: torch.nn.Module, samples: list[Sample]) -> dict[str, float]:
     return {group: round(float(np.mean(numbers)), 4) for group, numbers in sorted(values.items())}
 
 
-def train(training: Training, folder: Path, seconds: float) -> None:
-    """Run until the budget is spent."""
-    samples, validation = load(folder, "train"), load(folder, "validation")
+def train(training: Training, folder: Path, seconds: float, groups: str = "") -> None:
+    """Run until the budget is spent, on the images whose group begins with `groups`."""
+    samples, validation = (
+        [sample for sample in load(folder, part) if sample.group.startswith(groups)] for part in ("train", "validation")
+    )
     weights = draw_weights(samples)
     print(f"{len(samples)} training and {len(validation)} validation images", flush=True)
     last = time.monotonic()
@@ -175,9 +177,10 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder of the data set")
     parser.add_argument("--state", type=Path, required=True, help="where the run's state is kept")
     parser.add_argument("--minutes", type=float, default=75.0)
+    parser.add_argument("--groups", default="", help="only images whose group begins so, such as fluo")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    train(Training(options.state), options.data, options.minutes * 60)
+    train(Training(options.state), options.data, options.minutes * 60, options.groups)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from napari_unet.learning.edits import Edit
 from napari_unet.learning.edits import Step as TruthChange
 from napari_unet.learning.truth import Truth
 from napari_unet.project.folder import WorkFolder
+from napari_unet.session.documents import Documents
 from napari_unet.session.history import History
 from napari_unet.session.running import Running
 from napari_unet.session.settings import SessionSettings
@@ -59,6 +60,7 @@ class SessionCore(Running):
         self.model: ModelVersion | None = None
         self.round: Round | None = None
         self.curve = Curve()
+        self.documents = Documents()
         self._folder = folder
         self._numbers = itertools.count(1)
         self._warm: set[str] = set()
