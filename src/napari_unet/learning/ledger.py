@@ -11,9 +11,9 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_unet.errors import OutputError, UserError
-from napari_unet.image.boxes import Box, clip, grow, inside, whole
+from napari_unet.image.boxes import Box, clip, grow, inside, overlap, whole
 from napari_unet.learning.boxes import tight, window_of
-from napari_unet.learning.edits import Edit, PredictionEdit, State
+from napari_unet.learning.edits import Edit, Place, PredictionEdit, State
 
 Mask = npt.NDArray[np.bool_]
 
@@ -56,6 +56,8 @@ class Ledger:
         taken over by `Truth.record_edit`.
     shadow : ndarray
         The labels as they were after the last step; what differs from it was painted since.
+    veil : (int, Box) or None
+        Where the prediction is not shown; see `Truth.set_veil`.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Ledger:
         if labels.ndim != 4:
             raise UserError(f"Labels have {labels.ndim} dimensions, expected 4 (T, Z, Y, X).")
         self.labels = labels
+        self.veil: Place | None = None
         self.instances = instances
         self.rim, self.rim_z = rim, rim_z
         self.known = np.zeros(labels.shape, bool) if known is None else known.astype(bool)
@@ -163,8 +166,19 @@ class Ledger:
         """Replace the prediction in a box, outside the history (the steps themselves use this)."""
         self.prediction[t][box] = values
         unknown = ~self.known[t][box]
-        np.copyto(self.labels[t][box], values, where=unknown)
-        np.copyto(self.shadow[t][box], values, where=unknown)
+        shown = self.shown_prediction(t, box)
+        np.copyto(self.labels[t][box], shown, where=unknown)
+        np.copyto(self.shadow[t][box], shown, where=unknown)
+
+    def shown_prediction(self, t: int, box: Box) -> npt.NDArray[Any]:
+        """Return what the labels in a box are where nothing is known: the prediction, or 0 under the veil."""
+        values: npt.NDArray[Any] = self.prediction[t][box]
+        common = overlap(self.veil[1], box) if self.veil is not None and self.veil[0] == t else None
+        if common is None:
+            return values
+        values = values.copy()
+        values[inside(common, box)] = 0
+        return values
 
     def relabel(self, table: Mapping[int, int]) -> None:
         """Give classes new indices; what was known as a class that is not in `table` becomes unknown.
@@ -184,8 +198,9 @@ class Ledger:
         for t in range(self.labels.shape[0]):
             self.known[t] &= kept[self.labels[t]]
             self.changed[t] &= self.known[t]
-            self.labels[t] = np.where(self.known[t], lookup[self.labels[t]], lookup[self.prediction[t]])
             self.prediction[t] = lookup[self.prediction[t]]
+            shown = self.shown_prediction(t, whole(self.shape))
+            self.labels[t] = np.where(self.known[t], lookup[self.labels[t]], shown)
             self.shadow[t] = self.labels[t]
             self._recount(t, whole(self.shape))
 
@@ -193,7 +208,7 @@ class Ledger:
         """Replace what is known in a box, over the current prediction (the steps themselves use this)."""
         self.known[t][box] = state.known
         self.changed[t][box] = state.changed
-        self.labels[t][box] = np.where(state.known, state.labels, self.prediction[t][box])
+        self.labels[t][box] = np.where(state.known, state.labels, self.shown_prediction(t, box))
         self.shadow[t][box] = self.labels[t][box]
         self._recount(t, box)
 

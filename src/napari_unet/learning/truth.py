@@ -11,7 +11,7 @@ from scipy import ndimage
 from napari_unet.errors import UserError
 from napari_unet.image.boxes import Box, clip, extent, inside, union
 from napari_unet.learning.boxes import window_of
-from napari_unet.learning.edits import Edit
+from napari_unet.learning.edits import Edit, Place
 from napari_unet.learning.ledger import REGION_CELL, Ledger, Mask
 
 __all__ = ["REGION_CELL", "Point", "Truth"]
@@ -163,3 +163,25 @@ class Truth(Ledger):
             parts, _ = ndimage.label(mask, np.ones((3, 3, 3)))
             mask = parts == parts[tuple(p - part.start for p, part in zip(point, box, strict=True))]
         return box, mask
+
+    def set_veil(self, veil: Place | None) -> tuple[Place, ...]:
+        """Hide the prediction in one box, so that a user labels without help, or show all of it again.
+
+        The prediction itself stays and goes on being written; where the user says something, that is
+        shown as everywhere.
+
+        Parameters
+        ----------
+        veil : (int, Box) or None
+            Time point and box; it replaces the veil before.
+
+        Returns
+        -------
+        tuple of (int, Box)
+            Where the labels may differ now.
+        """
+        places = tuple(place for place in (self.veil, veil) if place is not None)
+        self.veil = veil
+        for t, box in places:
+            self.set_prediction(t, box, self.prediction[t][box])
+        return places
