@@ -14,8 +14,7 @@ from napari_unet.errors import OutputError, UserError
 from napari_unet.image.boxes import Box, clip, grow, inside, overlap, whole
 from napari_unet.learning.boxes import tight, window_of
 from napari_unet.learning.edits import Edit, Place, PredictionEdit, State
-
-Mask = npt.NDArray[np.bool_]
+from napari_unet.learning.masks import Mask, dilated, members
 
 REGION_CELL = 32  # known voxels closer than about this in-plane count as one region
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, np.newaxis], axis=1).sum(axis=1, dtype=np.uint8)
@@ -221,7 +220,7 @@ class Ledger:
         """
         if ids.size:
             wide = self.room(window_of(self.labels[t], ids, box))
-            grown = self.with_rim(np.isin(self.labels[t][wide], ids))
+            grown = self.with_rim(members(self.labels[t][wide], ids))
             grown[inside(box, wide)] |= touched
             box = tight(grown, wide) or wide
             touched = grown[inside(box, wide)]
@@ -248,13 +247,7 @@ class Ledger:
 
     def with_rim(self, body: Mask) -> Mask:
         """Return a body and the voxels around it."""
-        cross = ndimage.generate_binary_structure(3, 1)
-        for width, kept in ((self.rim_z, (slice(None), 1, 1)), (self.rim, (1, slice(None), slice(None)))):
-            structure = np.zeros((3, 3, 3), bool)
-            structure[kept] = cross[kept]
-            if width:
-                body = np.asarray(ndimage.binary_dilation(body, structure, iterations=width), bool)
-        return body
+        return dilated(dilated(body, self.rim_z, (0,)), self.rim, (1, 2))
 
     def check(self, values: npt.NDArray[Any]) -> None:
         """Refuse values that the labels' type cannot hold."""

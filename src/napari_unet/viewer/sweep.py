@@ -12,6 +12,7 @@ from scipy import ndimage
 Box = tuple[slice, ...]
 
 _WINDOW = 128  # first guess at the half width of a filled object, in pixels
+_SMALL_STAMP = 512  # voxels of a brush up to which all its places are drawn at once
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,13 @@ def brush(
     reach = np.floor(radius / spacing).astype(int)
     grids = np.ogrid[tuple(slice(-r, r + 1) for r in reach)]
     stamp = sum((g * s) ** 2 for g, s in zip(grids, spacing, strict=True)) <= radius**2
-    whole = {tuple(int(v) for v in np.round(point)) for point in points}
-    inside = [
-        p
-        for p in whole
-        if all(d in dims or 0 <= p[d] < shape[d] for d in range(len(shape)))
-        and all(-r <= p[d] < shape[d] + r for d, r in zip(dims, reach, strict=True))
-    ]
-    if not inside:
+    centres = np.asarray([tuple(point) for point in points], float).reshape(-1, len(shape))
+    whole = np.round(centres).astype(int)
+    whole = whole[np.any(np.diff(whole, axis=0, prepend=whole[:1] - 1) != 0, axis=1)]  # set down where it has moved
+    margin = np.zeros(len(shape), int)
+    margin[dims] = reach
+    inside = whole[np.all((whole >= -margin) & (whole < np.asarray(shape) + margin), axis=1)]
+    if not len(inside):
         return None
     low, high = np.min(inside, axis=0), np.max(inside, axis=0) + 1
     low[dims] -= reach
@@ -107,17 +107,7 @@ def brush(
         return None
     mask = np.zeros(tuple(high - margin_low), bool)
     extra = tuple(d for d in range(len(shape)) if d not in dims)
-    stamp = np.expand_dims(stamp, extra)
-    radii = np.zeros(len(shape), int)
-    radii[dims] = reach
-    for point in inside:
-        start = np.asarray(point) - radii - margin_low
-        stop = np.asarray(point) + radii + 1 - margin_low
-        target = tuple(slice(max(a, 0), min(b, n)) for a, b, n in zip(start, stop, mask.shape, strict=True))
-        if any(t.start >= t.stop for t in target):
-            continue
-        source = tuple(slice(t.start - a, t.stop - a) for t, a in zip(target, start, strict=True))
-        mask[target] |= stamp[source]
+    _stamp(mask, inside - margin - margin_low, np.expand_dims(stamp, extra))
     return Sweep(_box(margin_low, high), mask)
 
 
@@ -230,6 +220,21 @@ def union(sweeps: Iterable[Sweep | None]) -> Sweep | None:
 
 def _box(low: npt.NDArray[np.integer], high: npt.NDArray[np.integer]) -> Box:
     return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+
+
+def _stamp(mask: npt.NDArray[np.bool_], corners: npt.NDArray[np.integer], stamp: npt.NDArray[np.bool_]) -> None:
+    """Set a mask to True where a stamp was set down with its first corner at each of some places."""
+    if stamp.size <= _SMALL_STAMP:
+        # All at once: a long stroke of a small brush is set down at hundreds of places.
+        voxels = (corners[:, None] + np.argwhere(stamp)).reshape(-1, mask.ndim)
+        voxels = voxels[np.all((voxels >= 0) & (voxels < mask.shape), axis=1)]
+        mask[tuple(voxels.T)] = True
+        return
+    for start in corners:
+        stop = start + stamp.shape
+        target = tuple(slice(max(a, 0), min(b, n)) for a, b, n in zip(start, stop, mask.shape, strict=True))
+        if all(t.start < t.stop for t in target):
+            mask[target] |= stamp[tuple(slice(t.start - a, t.stop - a) for t, a in zip(target, start, strict=True))]
 
 
 def _crop(
