@@ -2,6 +2,7 @@ import numpy as np
 
 from napari_unet.image.normalize import Normalization, measure
 from napari_unet.image.source import ImageSource
+from napari_unet.learning.assignment import Place
 from napari_unet.learning.samples import BLOCK, CONTEXT, GAP, hold_back, known_regions
 from napari_unet.model.header import ClassInfo, Output
 
@@ -57,45 +58,61 @@ def test_nothing_known_makes_no_crop():
     assert regions_of((1, 1, 50, 50), [])[3] == []
 
 
-def test_held_back_blocks_keep_a_gap_and_never_migrate():
-    first = regions_of((1, 1, 640, 640), [np.s_[0, 0, :, 0:320]])
-    more = regions_of((1, 1, 640, 640), [np.s_[0, 0, :, :]])
-    split, later = hold_back(first[3], 2, seed=1), hold_back(more[3], 2, seed=1)
-    assert 2 <= len(split.blocks) < 30
-    places = [{tuple(part.start for part in b.box) for b in s.blocks} for s in (split, later)]
-    assert places[0] <= places[1]
-    assert 0.1 < len(later.blocks) / 100 < 0.3
+def test_held_back_blocks_keep_a_gap_and_hold_what_they_say():
+    _, _, known, regions = regions_of((1, 1, 640, 640), [np.s_[0, 0, :, :]])
+    split = hold_back(regions, 2, seed=1)
+    assert 0.1 < len(split.blocks) / 100 < 0.25
     trained = np.zeros((1, 640, 640), bool)
-    for region in later.training:
+    for region in split.training:
         trained[region.box] |= region.known
-    for block, region in zip(later.blocks, later.validation, strict=True):
+    for block, region in zip(split.blocks, split.validation, strict=True):
         z, y, x = block.box
-        gap = GAP[2][1]
+        gap = GAP[1]
         assert not trained[z, max(y.start - gap, 0) : y.stop + gap, max(x.start - gap, 0) : x.stop + gap].any()
         assert block.n_known == 64 * 64
         inner = np.zeros(trained.shape, bool)
         inner[region.box] = region.known & (region.weight > 0)
         assert inner.sum() == inner[block.box].sum() == block.n_known
+    assert 0.5 < trained.sum() / known.sum() < 0.8
 
 
-def test_too_few_blocks_hold_nothing_back():
+def test_too_few_places_hold_nothing_back_and_train_for_good():
     _, _, _, regions = regions_of((1, 1, 300, 300), [np.s_[0, 0, 70:100, 70:100]])
     split = hold_back(regions, 2)
     assert split.validation == ()
-    assert split.training == tuple(regions)
+    assert np.array_equal(split.training[0].known, regions[0].known)
+    _, _, _, more = regions_of((1, 1, 300, 300), [np.s_[0, 0, :, :]])
+    later = hold_back(more, 2, assignment=split.assignment)
+    assert len(later.blocks) >= 2
+    assert later.assignment.role(Place("a", (0, 1, 1))) == "train"
 
 
 def test_a_class_is_never_held_back_as_a_whole():
-    _, _, known, regions = regions_of((1, 1, 640, 640), [np.s_[0, 0, :, :]])
+    _, _, _, regions = regions_of((1, 1, 640, 640), [np.s_[0, 0, :, :]])
     output = Output("classes", "softmax", ("a", "b"), (ClassInfo("a", "#000000"), ClassInfo("b", "#000000")))
     split = hold_back(regions, 2, 1, output)
-    y, x = split.blocks[0].box[1:]
+    place = split.blocks[0].box
     for region in regions:
         region.labels[:] = 0
-    inside = regions[0].labels[0, y, x]
-    inside[20:30, 20:30] = 1
-    assert hold_back(regions, 2, 1, output).validation == ()
-    assert known.all()
+        rare = np.zeros((1, 640, 640), int)
+        rare[place[0], place[1].start + 20 : place[1].start + 30, place[2].start + 20 : place[2].start + 30] = 1
+        region.labels[:] = rare[region.box]
+    again = hold_back(regions, 2, 1, output)
+    assert place not in [block.box for block in again.blocks]
+    assert len(again.blocks) == len(split.blocks)
+    assert any((r.labels[r.known] == 1).any() for r in again.training)
+
+
+def test_a_place_is_one_for_2d_and_3d_models_and_for_all_times():
+    boxes = [np.s_[t, z, :, :] for t in (0, 1) for z in (3, 9, 30)]
+    _, _, _, flat = regions_of((2, 40, 200, 200), boxes, ndim=2)
+    split = hold_back(flat, 2)
+    assert {block.t for block in split.blocks} == {0, 1}
+    _, _, _, solid = regions_of((2, 40, 200, 200), boxes, ndim=3)
+    later = hold_back(solid, 3, assignment=split.assignment)
+    assert later.assignment == split.assignment
+    held = {(b.box[0].start // 16, b.box[1].start, b.box[2].start) for b in split.blocks}
+    assert {(b.box[0].start // 16, b.box[1].start, b.box[2].start) for b in later.blocks} == held
 
 
 def test_sizes_stated():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from napari_unet.image.boxes import Box, clip, extent
+from napari_unet.image.boxes import Box, Triple, clip, extent, overlap
+from napari_unet.learning.assignment import GAP, PLACE, Assignment, Place
 from napari_unet.learning.regions import (
     CHANGED_WEIGHT,
     CONTEXT,
@@ -34,11 +36,11 @@ __all__ = [
     "known_regions",
 ]
 
-BLOCK: dict[int, tuple[int, int, int]] = {2: (1, 64, 64), 3: (16, 64, 64)}
-GAP: dict[int, tuple[int, int, int]] = {2: (0, 16, 16), 3: (4, 16, 16)}
-VALIDATION_SHARE = 0.2
-MIN_BLOCKS = 2
+BLOCK: dict[int, Triple] = {2: (1, 64, 64), 3: PLACE}  # what gets a score: a plane of a place, or all of it
 MIN_BLOCK_VOXELS = 32
+SCORED_BLOCKS = 32  # at most, evenly spread: scoring must not eat the budget
+
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -57,27 +59,34 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Regions to train on, regions to validate on (one a block, same order) and the blocks."""
+    """Regions to train on, regions to validate on (one a block, same order), the blocks, the roles of all places."""
 
     training: tuple[TrainingRegion, ...]
     validation: tuple[TrainingRegion, ...]
     blocks: tuple[Block, ...]
+    assignment: Assignment = field(default_factory=Assignment)
 
 
-def hold_back(regions: Sequence[TrainingRegion], ndim: int, seed: int = 0, output: Output | None = None) -> Split:
-    """Hold about one in five of the known blocks back for validation.
+def hold_back(
+    regions: Sequence[TrainingRegion],
+    ndim: int,
+    seed: int = 0,
+    output: Output | None = None,
+    assignment: Assignment | None = None,
+) -> Split:
+    """Hold about one in five of the known places back for validation.
 
-    The image is divided into fixed blocks of 64×64 (3D: 16×64×64) voxels. Whether a block validates
-    depends only on the seed, the image and the block's place, so it never changes as the truth grows.
-    Everything within 16 voxels (3D: 4 along z) of a validation block is left out of training::
+    The image is divided into fixed places of 16×64×64 (z, y, x) voxels over all time points. Places that have a
+    role in `assignment` keep it; the others get one, by a hash of the seed, the image and the place. Everything
+    within `GAP` voxels of a place that validates is left out of training::
 
         ┌───────────────┐
         │ train  ·······│·  gap: not used
         │        ·┌────┐│·
         │        ·│ val││·
 
-    Nothing is held back with fewer than two validation blocks, or if that would take a whole class or more
-    than half of what is known away from training.
+    Nothing new is held back with fewer than six places, or where that would leave training less than half of what is
+    known of a class.
 
     Parameters
     ----------
@@ -86,46 +95,89 @@ def hold_back(regions: Sequence[TrainingRegion], ndim: int, seed: int = 0, outpu
     ndim : {2, 3}
         Spatial dimensions of the network.
     seed : int
-        Of the work.
+        Of the work; used where there is no assignment yet.
     output : Output, optional
         Tells classes from objects; without it labels are only background or not.
+    assignment : Assignment, optional
+        What earlier rounds decided. Hand in `Split.assignment` of the round before.
 
     Returns
     -------
     Split
+        With at most `SCORED_BLOCKS` blocks, evenly spread over what validates.
     """
-    held: dict[tuple[str, int, tuple[int, int, int]], tuple[int, TrainingRegion]] = {}
+    before = assignment or Assignment(seed)
+    remaining = _Remaining(regions, before, output)
+    found = {Place(r.image_id, index) for r in regions for index, _ in _known_blocks(r, PLACE)}
+    assigned = before.extended(found, remaining.spare)
+    training = [_without(region, assigned) for region in regions]
+    held: dict[tuple[str, int, Triple], tuple[int, TrainingRegion]] = {}
     for region in regions:
         for index, n_known in _known_blocks(region, BLOCK[ndim]):
             key = (region.image_id, region.t, index)
             # Crops may overlap: a block belongs to the crop that sees most of it.
-            if _validates(seed, *key) and n_known > held.get(key, (0, region))[0]:
+            if (
+                assigned.role(place_of(region.image_id, index, ndim)) == "validation"
+                and n_known > held.get(key, (0,))[0]
+            ):
                 held[key] = (n_known, region)
     blocks, validation = [], []
-    for (image_id, t, index), (n_known, region) in sorted(held.items(), key=lambda item: item[0]):
+    for (image_id, t, index), (n_known, region) in spread(
+        [item for item in sorted(held.items(), key=lambda item: item[0]) if item[1][0] >= MIN_BLOCK_VOXELS],
+        SCORED_BLOCKS,
+    ):
         box = clip(cell_box(index, BLOCK[ndim]), [part.stop for part in region.box])
-        if n_known >= MIN_BLOCK_VOXELS:
-            blocks.append(Block(image_id, t, box, n_known))
-            validation.append(_validation_region(region, box, ndim))
-    training = [_without(region, held, ndim) for region in regions]
-    training = [region for region in training if region.known.any()]
-    if len(blocks) < MIN_BLOCKS or not _enough(training, regions, output):
-        return Split(tuple(regions), (), ())
-    return Split(tuple(training), tuple(validation), tuple(blocks))
+        blocks.append(Block(image_id, t, box, n_known))
+        validation.append(_validation_region(region, box, ndim))
+    return Split(tuple(r for r in training if r.known.any()), tuple(validation), tuple(blocks), assigned)
 
 
-def _enough(training: Sequence[TrainingRegion], regions: Sequence[TrainingRegion], output: Output | None) -> bool:
-    """Whether training keeps every class and at least half of the known voxels."""
-    semantic = output is not None and output.kind == "classes"
-    counts = []
-    for part in (training, regions):
-        values = [r.labels[r.known] if semantic else r.labels[r.known] > 0 for r in part]
-        counts.append(np.unique(np.concatenate([*values, np.empty(0, int)]), return_counts=True))
-    (left, n_left), (known, n_known) = counts
-    return np.array_equal(left, known) and 2 * int(n_left.sum()) >= int(n_known.sum())
+def place_of(image_id: str, index: Triple, ndim: int) -> Place:
+    """Return the place that a block lies in."""
+    z, y, x = (i * n // size for i, n, size in zip(index, BLOCK[ndim], PLACE, strict=True))
+    return Place(image_id, (z, y, x))
 
 
-def _known_blocks(region: TrainingRegion, size: tuple[int, int, int]) -> Iterator[tuple[tuple[int, int, int], int]]:
+def spread(items: list[Any], count: int) -> list[Any]:
+    """Return at most `count` items, evenly spread."""
+    if len(items) <= count:
+        return items
+    return [items[i * len(items) // count] for i in range(count)]
+
+
+class _Remaining:
+    """What stays for training while one place after the other is held back."""
+
+    def __init__(self, regions: Sequence[TrainingRegion], assignment: Assignment, output: Output | None) -> None:
+        semantic = output is not None and output.kind == "classes"
+        self._regions = regions
+        self._kinds = [r.labels if semantic else np.minimum(r.labels, 1) for r in regions]
+        self._known = [r.known & ~assignment.held_out(r.image_id, r.box) for r in regions]
+        self._size = 1 + max((int(kind.max(initial=0)) for kind in self._kinds), default=0)
+        self._all = self._count(r.known for r in regions)
+
+    def spare(self, places: Sequence[Place]) -> bool:
+        """Hold places back, unless that leaves less than half of what is known of a class."""
+        known = list(self._known)
+        for place in places:
+            for number, region in enumerate(self._regions):
+                if region.image_id == place.image_id and overlap(place.wide, region.box) is not None:
+                    known[number] = known[number].copy()
+                    known[number][_shifted(place.wide, region)] = False
+        enough = bool((2 * self._count(known) >= self._all).all())
+        if enough:
+            self._known = known
+        return enough
+
+    def _count(self, masks: Any) -> npt.NDArray[np.int64]:
+        """Count the known voxels of each class."""
+        total = np.zeros(self._size, np.int64)
+        for kind, mask in zip(self._kinds, masks, strict=True):
+            total += np.bincount(kind[mask].astype(np.int64), minlength=self._size)
+        return total
+
+
+def _known_blocks(region: TrainingRegion, size: Triple) -> Iterator[tuple[Triple, int]]:
     """Yield the index and the known voxels of every block that a crop meets."""
     ranges = [range(p.start // n, -(-p.stop // n)) for p, n in zip(region.box, size, strict=True)]
     for z in ranges[0]:
@@ -143,11 +195,6 @@ def _shifted(box: Box, region: TrainingRegion) -> Box:
     return clip(moved, region.labels.shape)
 
 
-def _validates(seed: int, image_id: str, t: int, index: tuple[int, int, int]) -> bool:
-    digest = hashlib.sha256(f"{seed}|{image_id}|{t}|{index}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64 < VALIDATION_SHARE
-
-
 def _validation_region(region: TrainingRegion, block: Box, ndim: int) -> TrainingRegion:
     """Cut a block with context out of a crop; only the block itself has weight."""
     limits = region.box
@@ -161,15 +208,6 @@ def _validation_region(region: TrainingRegion, block: Box, ndim: int) -> Trainin
     return replace(part, weight=weight)
 
 
-def _without(
-    region: TrainingRegion, held: dict[tuple[str, int, tuple[int, int, int]], tuple[int, TrainingRegion]], ndim: int
-) -> TrainingRegion:
-    """Return a crop in which the validation blocks and the gap around them are unknown."""
-    known = region.known.copy()
-    for image_id, t, index in held:
-        if (image_id, t) == (region.image_id, region.t):
-            wide = [
-                slice(p.start - g, p.stop + g) for p, g in zip(cell_box(index, BLOCK[ndim]), GAP[ndim], strict=True)
-            ]
-            known[_shifted((wide[0], wide[1], wide[2]), region)] = False
-    return replace(region, known=known)
+def _without(region: TrainingRegion, assignment: Assignment) -> TrainingRegion:
+    """Return a crop in which what validates, and the gap around it, is unknown."""
+    return replace(region, known=region.known & ~assignment.held_out(region.image_id, region.box))
