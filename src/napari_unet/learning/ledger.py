@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import RLock
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ from napari_unet.image.boxes import Box, clip, grow, inside, overlap, whole
 from napari_unet.learning.boxes import tight, window_of
 from napari_unet.learning.edits import Edit, Place, PredictionEdit, State
 from napari_unet.learning.masks import Mask, dilated, members
+
+Written = Literal["known", "prediction", "classes"]
 
 REGION_CELL = 32  # known voxels closer than about this in-plane count as one region
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, np.newaxis], axis=1).sum(axis=1, dtype=np.uint8)
@@ -57,6 +59,8 @@ class Ledger:
         The labels as they were after the last step; what differs from it was painted since.
     veil : (int, Box) or None
         Where the prediction is not shown; see `Truth.set_veil`.
+    watch : callable
+        Told ``(what, t, box)`` after each write, whoever made it, by whoever keeps the truth on disk.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Ledger:
         self.veil: Place | None = None
         self.instances = instances
         self.rim, self.rim_z = rim, rim_z
+        self.watch: Callable[[Written, int, Box], None] = lambda what, t, box: None
         self.known = np.zeros(labels.shape, bool) if known is None else known.astype(bool)
         self.changed = np.zeros(labels.shape, bool) if changed is None else changed.astype(bool)
         if empty:
@@ -168,6 +173,7 @@ class Ledger:
         shown = self.shown_prediction(t, box)
         np.copyto(self.labels[t][box], shown, where=unknown)
         np.copyto(self.shadow[t][box], shown, where=unknown)
+        self.watch("prediction", t, box)
 
     def shown_prediction(self, t: int, box: Box) -> npt.NDArray[Any]:
         """Return what the labels in a box are where nothing is known: the prediction, or 0 under the veil."""
@@ -202,6 +208,7 @@ class Ledger:
             self.labels[t] = np.where(self.known[t], lookup[self.labels[t]], shown)
             self.shadow[t] = self.labels[t]
             self._recount(t, whole(self.shape))
+            self.watch("classes", t, whole(self.shape))
 
     def restore(self, t: int, box: Box, state: State) -> None:
         """Replace what is known in a box, over the current prediction (the steps themselves use this)."""
@@ -210,6 +217,12 @@ class Ledger:
         self.labels[t][box] = np.where(state.known, state.labels, self.shown_prediction(t, box))
         self.shadow[t][box] = self.labels[t][box]
         self._recount(t, box)
+        self.watch("known", t, box)
+
+    @property
+    def last_id(self) -> int:
+        """The largest object id ever given or seen; the next one is larger."""
+        return self._last_id
 
     # ---- inside --------------------------------------------------------------------------------
 
@@ -239,6 +252,7 @@ class Ledger:
         if not same:
             self.shadow[t][box] = after.labels
         self._recount(t, box)
+        self.watch("known", t, box)
         return Edit(t, box, before, after)
 
     def room(self, box: Box) -> Box:
