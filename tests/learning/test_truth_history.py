@@ -24,7 +24,7 @@ def places(draw):
 
 
 points = st.tuples(*(st.integers(0, size - 1) for size in SHAPE[1:]))
-actions = st.sampled_from(["accept", "delete", "join", "split"])
+actions = st.sampled_from(["accept", "delete", "join", "split", "line", "oblique line"])
 
 
 class History(RuleBasedStateMachine):
@@ -87,8 +87,11 @@ class History(RuleBasedStateMachine):
                 step = self.truth.delete_object(t, first)
             elif action == "join":
                 step = self.truth.join(t, [first, second])
-            else:
+            elif action == "split":
                 step = self.truth.split(t, first, second)
+            else:
+                direction = (1, 0, 0) if action == "line" else (1, 0.3, -2)
+                step = self.truth.split_along(t, (first, second), direction, (2, 1, 1))
         except UserError:
             assert np.array_equal(before, self.truth.labels)
             return

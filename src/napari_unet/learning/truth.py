@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from scipy import ndimage
 from napari_unet.errors import UserError
 from napari_unet.image.boxes import Box, clip, extent, inside, union
 from napari_unet.learning.boxes import window_of
+from napari_unet.learning.cuts import crossed, two_sides
 from napari_unet.learning.edits import Edit, Place
 from napari_unet.learning.ledger import REGION_CELL, Ledger, Mask
 
@@ -128,8 +130,7 @@ class Truth(Ledger):
         UserError
             If the two voxels do not lie in one object.
         """
-        from skimage.segmentation import watershed  # slow to import, and the panel opens at once
-
+        self._need_objects()
         if self.labels[t][first] != self.labels[t][second] or first == second:
             raise UserError("The two points do not lie in one object.", "Point at two places of the object to split.")
         box, body = self.body(t, first)
@@ -137,10 +138,78 @@ class Truth(Ledger):
         markers = np.zeros(body.shape, np.int32)
         for number, point in enumerate((first, second), start=1):
             markers[tuple(p - part.start for p, part in zip(point, box, strict=True))] = number
-        halves = watershed(-depth, markers, mask=body)
-        new = self.next_id()
-        self.labels[t][box][halves == 2] = new
-        return self.commit(t, box, body, np.array([int(self.labels[t][first]), new]))
+        return self._divide(t, box, body, markers, -depth)
+
+    def split_along(
+        self,
+        t: int,
+        path: Sequence[Sequence[float]],
+        direction: Sequence[float] = (1, 0, 0),
+        scale: Sequence[float] = (1, 1, 1),
+        point: Point | None = None,
+    ) -> Edit | None:
+        """Split an object along a drawn line, by a watershed inside it from the two sides of the line.
+
+        The larger part keeps the id.
+
+        Parameters
+        ----------
+        t : int
+            Time point.
+        path : sequence of (z, y, x)
+            Corners of the line, in voxels.
+        direction : sequence of float
+            (z, y, x) along which the user looked, in voxels: the cut goes through the depth of the object.
+        scale : sequence of float
+            Voxel size (z, y, x), any unit.
+        point : tuple of int, optional
+            A voxel of the object to split; by default the object that most of the line runs over.
+
+        Raises
+        ------
+        UserError
+            If the line is too short, meets no object or does not divide it.
+        """
+        self._need_objects()
+        corners = np.asarray(path, float)
+        if len(corners) < 2 or np.ptp(corners, axis=0).max() < 0.5:
+            raise UserError("The line is too short to split anything.", "Draw it across the object.")
+        if point is None:
+            point = crossed(self.labels[t], corners)
+        if point is None:
+            raise UserError("The line meets no object.", "Draw it across the object to split.")
+        box, body = self.body(t, point)
+        markers = two_sides(body, [part.start for part in box], corners, direction, scale)
+        if len(np.unique(markers[markers > 0])) < 2:
+            raise UserError("The line does not divide the object.", "Draw it from one side of the object to the other.")
+        return self._divide(t, box, body, markers, np.zeros(body.shape, np.uint8), keep_larger=True)
+
+    def _divide(
+        self,
+        t: int,
+        box: Box,
+        body: Mask,
+        markers: npt.NDArray[np.int32],
+        landscape: npt.NDArray[Any],
+        keep_larger: bool = False,
+    ) -> Edit:
+        """Share an object out between two kinds of markers; what the second (or the smaller) reach gets a new id."""
+        from skimage.segmentation import watershed  # slow to import, and the panel opens at once
+
+        # What no marker reaches, because the object is in several pieces, keeps its id.
+        parts = watershed(landscape, markers, mask=body)
+        moved = parts == 2
+        if keep_larger and np.count_nonzero(moved) > np.count_nonzero(parts == 1):
+            moved = parts == 1
+        old, new = int(self.labels[t][box][body][0]), self.next_id()
+        self.labels[t][box][moved] = new
+        return self.commit(t, box, body, np.array([old, new]))
+
+    def _need_objects(self) -> None:
+        if not self.instances:
+            raise UserError(
+                "The labels are classes, so there are no objects to split.", "Paint the class that belongs there."
+            )
 
     def body(self, t: int, point: Point) -> tuple[Box, Mask]:
         """Return the object under a voxel: a box with room for the rim, and the object's voxels in it.
