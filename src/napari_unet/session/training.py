@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from napari_unet.errors import TrainingError, UserError
 from napari_unet.image.source import ImageSource
-from napari_unet.jobs import Job, JobState
+from napari_unet.jobs import Job, JobContext, JobState
 from napari_unet.learning.quick import quick_settings
 from napari_unet.learning.reports import TrainReport
 from napari_unet.learning.samples import crop_boxes
 from napari_unet.learning.settings import TrainSettings
+from napari_unet.session.kept import SAVE_EVERY, KeptState
 from napari_unet.session.models import Modelling
 from napari_unet.session.state import Curve, LabelState, ModelVersion, Round, statistics_key
 from napari_unet.session.steps import LabelStep
@@ -24,6 +26,7 @@ TRAIN_PATIENCE = 60.0  # seconds: a step of a large 3D network, and saving the b
 class Training(Modelling):
     """What the user's corrections do to the model."""
 
+    keep_state_every = SAVE_EVERY  # seconds
     preview_shown = True
     last_round: Round | None = None
     _previewing: Round | None = None  # whose preview is being segmented
@@ -68,7 +71,19 @@ class Training(Modelling):
         )
         if quick:
             settings = quick_settings(settings)
-        request = TrainRequest(version.path, images, settings, str(self.folder.next_model()))
+        request = TrainRequest(
+            version.path, images, settings, str(self.folder.next_model()), self.kept_state(version, quick)
+        )
+        return self._start_round(version, train, request, images)
+
+    def _start_round(
+        self,
+        version: ModelVersion,
+        function: Callable[[JobContext, Any], TrainOutcome],
+        request: Any,
+        images: Sequence[KnownImage],
+    ) -> Job | None:
+        """Run a training task and decide about what it gives, against `version`."""
         self.curve = Curve()
 
         def reported(report: object) -> None:
@@ -84,6 +99,8 @@ class Training(Modelling):
             self._decide(version, outcome)
 
         def stopped(job: Job) -> None:
+            if job.cancelled_at is not None:
+                self.kept_state(version).remove()
             if job.state is JobState.CANCELLED:
                 self.events.message.emit(
                     "info", "Stopped before there was anything to keep; the model is as it was.", ""
@@ -91,7 +108,7 @@ class Training(Modelling):
 
         return self.start_job(
             "train",
-            train,
+            function,
             request,
             lane="train",
             patience=TRAIN_PATIENCE,
@@ -99,6 +116,11 @@ class Training(Modelling):
             on_done=done,
             on_stopped=stopped,
         )
+
+    def kept_state(self, version: ModelVersion, quick: bool = False) -> KeptState:
+        """Return where a round that starts from a version keeps its state, so that it can go on after a crash."""
+        checkpoints = {"start": version.header.weights_hash}
+        return KeptState(str(self.folder.path), self.keep_state_every, checkpoints=checkpoints, quick=quick)
 
     def keep(self) -> None:
         """Adopt the candidate of a preliminary round."""

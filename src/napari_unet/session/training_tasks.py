@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,13 @@ from napari_unet.image.source import ImageSource
 from napari_unet.inference.channels import matched_source
 from napari_unet.jobs import JobContext
 from napari_unet.learning.evaluation import Decision, decide
-from napari_unet.learning.samples import CHANGED_WEIGHT, Block, TrainingRegion, hold_back
+from napari_unet.learning.samples import CHANGED_WEIGHT, Block, Split, TrainingRegion, hold_back
 from napari_unet.learning.settings import TrainSettings
 from napari_unet.model.header import CheckpointHeader
+from napari_unet.session.kept import KeptState
+
+if TYPE_CHECKING:
+    from napari_unet.learning.trainer import Trainer
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +54,7 @@ class TrainRequest:
     images: tuple[KnownImage, ...]
     settings: TrainSettings
     target: str
+    kept: KeptState | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,34 @@ def regions_of(image: KnownImage, header: CheckpointHeader, statistics: Statisti
     ]
 
 
+def split_of(context: JobContext, images: Sequence[KnownImage], header: CheckpointHeader, seed: int) -> Split:
+    """Read what is known of all images and hold some of it back."""
+    regions = []
+    for image in images:
+        statistics = image.statistics or measure(matched_source(image.source, header)[0], header.normalization)
+        regions += regions_of(image, header, statistics)
+        context.check()
+    return hold_back(regions, header.ndim, seed, header.output)
+
+
+def run_trainer(
+    context: JobContext, trainer: Trainer, images: Sequence[KnownImage], kept: KeptState | None, text: str
+) -> None:
+    """Run a trainer to its end or until the job is cancelled, keep its state, and report what it reports."""
+
+    def cancelled() -> bool:
+        return context.cancelled
+
+    for report in trainer.run(cancelled) if kept is None else kept.run(trainer, images, cancelled):
+        context.report(report)
+        context.progress(*report.amount, text)
+
+
+def agreement_of(decision: Decision) -> dict[str, float | int | None]:
+    """Return the numbers of a decision as JSON values, for a model's provenance."""
+    return {"before": decision.parent, "after": decision.candidate, "blocks": decision.n_blocks}
+
+
 def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     """Train a candidate; reports what the trainer reports. Cancelling keeps the best so far."""
     from napari_unet.learning.trainer import Trainer
@@ -87,16 +121,9 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     context.progress(0, 0, "loading the model")
     checkpoint = load_checkpoint(request.checkpoint)
     header = checkpoint.header
-    regions = []
-    for image in request.images:
-        statistics = image.statistics or measure(matched_source(image.source, header)[0], header.normalization)
-        regions += regions_of(image, header, statistics)
-        context.check()
-    split = hold_back(regions, header.ndim, request.settings.seed, header.output)
+    split = split_of(context, request.images, header, request.settings.seed)
     trainer = Trainer(checkpoint, split.training, split.validation, request.settings)
-    for report in trainer.run(lambda: context.cancelled):
-        context.report(report)
-        context.progress(*report.amount, "training")
+    run_trainer(context, trainer, request.images, request.kept, "training")
     result = trainer.result
     decision = decide(result.scores, result.parent_scores)
     if split.blocks and not result.scores:
@@ -105,6 +132,8 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     made = time.strftime("%Y-%m-%d %H:%M")
     provenance = {
         "description": f"Trained on corrections, {made}: {decision.sentence}",
+        "made": made,
+        "agreement": agreement_of(decision),
         "steps": result.steps,
         "seed": request.settings.seed,
         "images": [image.source.name for image in request.images],
@@ -116,4 +145,6 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
         header=replace(result.checkpoint.header, parent=header.weights_hash, provenance=provenance),
     )
     best.save(request.target)
+    if request.kept is not None:
+        request.kept.remove()
     return TrainOutcome(request.target, load_checkpoint(request.target).header, decision, split.blocks, result.steps)
