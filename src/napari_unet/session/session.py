@@ -9,10 +9,11 @@ from napari_unet.image.boxes import Box
 from napari_unet.session.correcting import Correcting
 from napari_unet.session.exporting import Exporting
 from napari_unet.session.state import LabelState
+from napari_unet.session.suggesting import Suggesting
 from napari_unet.session.training import Training
 
 
-class Session(Correcting, Training, Exporting):
+class Session(Suggesting, Correcting, Training, Exporting):
     """Images, labels, models and jobs of one viewer or one script.
 
     Commands are methods; what they change is told through `events`, on the main thread. Nothing

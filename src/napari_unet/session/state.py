@@ -12,7 +12,7 @@ from napari_unet.image.boxes import Box
 from napari_unet.image.normalize import Normalization, Statistics
 from napari_unet.image.source import ImageSource
 from napari_unet.jobs import Job, Progress
-from napari_unet.learning.evaluation import Decision
+from napari_unet.learning.decision import Decision
 from napari_unet.learning.truth import Truth
 from napari_unet.model.header import CheckpointHeader, Output
 
@@ -171,4 +171,6 @@ class SessionEvents(SignalGroup):
     job_changed = Signal(str)  # "segment", "train", "model"
     round_changed = Signal()
     history_changed = Signal()
+    suggestion_ready = Signal(object)  # `Suggestion`: the user is to be led there
+    suggestion_changed = Signal()  # `Session.suggestion`: another one, or none
     message = Signal(str, str, str)  # level "info" or "error", sentence, details

@@ -15,7 +15,7 @@ from napari_unet.image.boxes import Box
 from napari_unet.image.normalize import Statistics
 from napari_unet.inference.channels import matched_source
 from napari_unet.jobs import JobContext
-from napari_unet.learning.places import Place, Suggestion, shared, spread_sample
+from napari_unet.learning.places import RANDOM_REASON, Place, Suggestion, shared, spread_sample
 from napari_unet.learning.suggesting import (
     FLIPS,
     Doubt,
@@ -196,8 +196,7 @@ def _random(request: SuggestRequest, images: list[Looked]) -> Iterator[Suggestio
             return
         taken.add(number)
         image, (t, box) = _region(images, number)
-        reason = "Random check: label everything in the frame without help."
-        yield Suggestion(image.given.image_id, t, box, "random", reason)
+        yield Suggestion(image.given.image_id, t, box, "random", RANDOM_REASON)
 
 
 def _is_free(images: list[Looked], number: int) -> bool:
