@@ -92,12 +92,12 @@ def test_what_cannot_be_trained_is_told(call, images, models, tmp_path):
 
 
 def test_a_worse_model_has_exit_code_1(call, images, models, tmp_path, monkeypatch):
-    from napari_unet.learning import evaluation
+    from napari_unet.learning import decision
     from napari_unet.session import training_tasks
 
-    worse = evaluation.decide([0.4, 0.4], [0.5, 0.5])
+    worse = decision.decide([0.4, 0.4], [0.5, 0.5])
     assert worse.verdict == "keep"
-    monkeypatch.setattr(training_tasks, "decide", lambda *scores: worse)
+    monkeypatch.setattr(training_tasks, "decide", lambda *scores, **more: worse)
     data = ["--data", images.parent, "--steps", "1"]
     said = call("train", "-m", models["instances"], *data, "-o", tmp_path / "x.safetensors")
     assert said.code == 1

@@ -73,8 +73,8 @@ def test_no_voxel_trains_within_the_gap_of_what_validates(data):
         forbidden = np.zeros(shape, bool)
         for place, role in assignment.blocks.items():
             if role == "validation":
-                low = [max(i * n - g, 0) for i, n, g in zip(place.index, PLACE, GAP, strict=True)]
-                high = [(i + 1) * n + g for i, n, g in zip(place.index, PLACE, GAP, strict=True)]
+                low = [max(i * n - g, 0) for i, n, g in zip(place.cell, PLACE, GAP, strict=True)]
+                high = [(i + 1) * n + g for i, n, g in zip(place.cell, PLACE, GAP, strict=True)]
                 forbidden[low[0] : high[0], low[1] : high[1], low[2] : high[2]] = True
         for region in split.training:
             assert not (region.known & forbidden[region.box]).any()

@@ -8,7 +8,6 @@ from napari_unet.learning.evaluation import (
     Matches,
     bootstrap,
     class_dice,
-    decide,
     dice,
     iou,
     match_objects,
@@ -77,17 +76,3 @@ def test_the_interval_holds_the_mean_and_shrinks():
     assert 0.2 <= low < 0.5 < high <= 0.9
     narrow = bootstrap(many)
     assert narrow[1] - narrow[0] < high - low
-
-
-def test_decisions():
-    assert decide([0.9], [0.1]).verdict == "preliminary"
-    assert decide([], []).candidate is None
-    better = decide([0.9, 0.8, 0.7], [0.5, 0.6, 0.7])
-    assert better.verdict == "adopt"
-    assert "0.600 → 0.800 on 3 blocks" in better.sentence
-    assert decide([0.5, 0.6], [0.5, 0.6]).verdict == "keep"
-    assert decide([0.5, 0.5], [0.5, 0.6]).verdict == "keep"
-    unclear = decide([0.9, 0.4], [0.5, 0.6])
-    assert unclear.verdict == "preliminary"
-    assert "may as well be worse" in unclear.sentence
-    assert decide([0.9, 0.59], [0.5, 0.6]).verdict == "adopt"

@@ -27,12 +27,12 @@ class Place(NamedTuple):
     """A cell of the grid of an image: all time points of 16 × 64 × 64 (z, y, x) voxels."""
 
     image_id: str
-    index: Triple
+    cell: Triple
 
     @property
     def box(self) -> Box:
         """Where it lies in the image; it may reach over the image's end."""
-        z, y, x = (slice(i * n, (i + 1) * n) for i, n in zip(self.index, PLACE, strict=True))
+        z, y, x = (slice(i * n, (i + 1) * n) for i, n in zip(self.cell, PLACE, strict=True))
         return z, y, x
 
     @property
@@ -121,9 +121,9 @@ class Assignment:
     def _order(self, place: Place) -> tuple[bool, float]:
         """Sort by hash; places beside one that has trained before come last, their neighbour was seen."""
         around = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3), -1).reshape(-1, 3)
-        near = (triple(np.add(place.index, step)) for step in around)
+        near = (triple(np.add(place.cell, step)) for step in around)
         seen = any(self.blocks.get(Place(place.image_id, index)) == "train" for index in near)
-        return seen, self._hash(f"{place.image_id}|{place.index}")
+        return seen, self._hash(f"{place.image_id}|{place.cell}")
 
     def _hash(self, text: str) -> float:
         digest = hashlib.sha256(f"{self.seed}|{text}".encode()).digest()
@@ -171,7 +171,7 @@ class Assignment:
         """Return the assignment as JSON values."""
         blocks: dict[str, dict[str, list[list[int]]]] = {}
         for place, role in sorted(self.blocks.items()):
-            blocks.setdefault(place.image_id, {}).setdefault(role, []).append(list(place.index))
+            blocks.setdefault(place.image_id, {}).setdefault(role, []).append(list(place.cell))
         return {
             "schema": SCHEMA,
             "seed": self.seed,

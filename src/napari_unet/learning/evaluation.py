@@ -1,10 +1,10 @@
-"""How well labels agree, and whether a new model is adopted."""
+"""How well labels agree."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -148,77 +148,6 @@ def bootstrap(values: Sequence[float], seed: int = 0, level: float = 0.95) -> tu
     means = data[np.random.default_rng(seed).integers(0, data.size, (2000, data.size))].mean(axis=1)
     low, high = np.quantile(means, ((1 - level) / 2, (1 + level) / 2))
     return float(low), float(high)
-
-
-MAX_LOSS = 0.02
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Whether a candidate replaces its parent.
-
-    Parameters
-    ----------
-    verdict : {"adopt", "keep", "preliminary"}
-        ``keep``: the parent stays. ``preliminary``: too little to measure by, or unclear; the user decides.
-    sentence : str
-        Why, in one sentence.
-    parent, candidate : float or None
-        Mean agreement with the user's corrections over the blocks held back, 0 to 1.
-    interval : tuple of float or None
-        Of the mean gain over the blocks.
-    n_blocks : int
-        Blocks held back.
-    """
-
-    verdict: Literal["adopt", "keep", "preliminary"]
-    sentence: str
-    parent: float | None
-    candidate: float | None
-    interval: tuple[float, float] | None
-    n_blocks: int
-
-
-def decide(candidate: Sequence[float], parent: Sequence[float], min_blocks: int = 2) -> Decision:
-    """Compare a candidate with its parent on the same blocks.
-
-    Parameters
-    ----------
-    candidate, parent : sequence of float
-        Agreement per block, in the same order.
-    min_blocks : int
-        With fewer, the verdict is "preliminary".
-
-    Returns
-    -------
-    Decision
-        Adopt only if the mean agreement rose and its interval does not reach a loss of more than `MAX_LOSS`;
-        where it rose but does, the user decides.
-    """
-    n = len(candidate)
-    if n < max(min_blocks, 1):
-        have = "no block is" if n == 0 else f"only {n} block is" if n == 1 else f"only {n} blocks are"
-        return Decision(
-            "preliminary",
-            f"Preliminary: {have} held back to measure by; compare before and after, then keep or discard.",
-            float(np.mean(parent)) if n else None,
-            float(np.mean(candidate)) if n else None,
-            None,
-            n,
-        )
-    before, after = float(np.mean(parent)), float(np.mean(candidate))
-    gain = np.asarray(candidate, float) - np.asarray(parent, float)
-    interval = bootstrap(gain.tolist())
-    numbers = (
-        f"agreement with your corrections {before:.3f} → {after:.3f} on {n} blocks held back "
-        f"(gain {gain.mean():+.3f}, 95 % interval {interval[0]:+.3f} to {interval[1]:+.3f})"
-    )
-    if after > before and interval[0] < -MAX_LOSS:
-        unclear = f"Preliminary: {numbers}; it may as well be worse. Compare before and after, then keep or discard."
-        return Decision("preliminary", unclear, before, after, interval, n)
-    if after > before:
-        return Decision("adopt", f"Adopted: {numbers}.", before, after, interval, n)
-    return Decision("keep", f"The earlier model stays: {numbers}.", before, after, interval, n)
 
 
 def _foreground(labels: Labels, mask: Mask | None) -> Mask:

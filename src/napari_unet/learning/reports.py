@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_unet.learning.evaluation import Decision, decide
+from napari_unet.learning.decision import Decision, decide
 from napari_unet.learning.preparation import mean
 
 if TYPE_CHECKING:

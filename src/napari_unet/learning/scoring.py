@@ -13,13 +13,12 @@ from napari_unet.inference.objects import decode
 from napari_unet.learning.evaluation import class_dice, dice, match_objects
 from napari_unet.learning.regions import TrainingRegion
 from napari_unet.learning.sampler import Batch
+from napari_unet.learning.samples import SCORED_BLOCKS, spread
 from napari_unet.model.header import Output
 
 if TYPE_CHECKING:
     from napari_unet.learning.learner import Learner
     from napari_unet.model.checkpoint import Checkpoint
-
-SCORED_BLOCKS = 32  # at most, evenly spread: scoring must not eat the budget
 
 Scorable = tuple[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDArray[np.bool_]]
 
@@ -41,7 +40,7 @@ class Scoring:
 
     def __init__(self, validation: Sequence[TrainingRegion], checkpoint: Checkpoint) -> None:
         blocks = [_scorable(region, checkpoint) for region in validation]
-        self.blocks = _spread([block for block in blocks if block[2].any()], SCORED_BLOCKS)
+        self.blocks = spread([block for block in blocks if block[2].any()], SCORED_BLOCKS)
         self._output = checkpoint.header.output
 
     def score(self, learner: Learner, should_stop: Callable[[], bool]) -> tuple[float, ...]:
@@ -69,13 +68,6 @@ class Scoring:
                 ) from error
             scores.append(agreement(truth, found, mask, self._output))
         return tuple(scores)
-
-
-def _spread(items: list[Any], count: int) -> list[Any]:
-    """Return at most `count` items, evenly spread."""
-    if len(items) <= count:
-        return items
-    return [items[i * len(items) // count] for i in range(count)]
 
 
 def trust_in(parent: Learner, batch: Batch) -> float:

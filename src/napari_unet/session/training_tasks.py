@@ -15,7 +15,7 @@ from napari_unet.image.normalize import Statistics, apply, measure
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.channels import matched_source
 from napari_unet.jobs import JobContext
-from napari_unet.learning.evaluation import Decision, decide
+from napari_unet.learning.decision import Decision, decide
 from napari_unet.learning.samples import CHANGED_WEIGHT, Block, Split, TrainingRegion, hold_back
 from napari_unet.learning.settings import TrainSettings
 from napari_unet.model.header import CheckpointHeader

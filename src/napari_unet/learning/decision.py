@@ -1,0 +1,125 @@
+"""Whether a new model replaces its parent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+MAX_LOSS = 0.02  # of the mean agreement: what may be lost by chance, and of the guard at all
+USUAL_SPREAD, USUAL_BLOCKS = 0.1, 3  # of the gains of single blocks, and how many blocks that is worth
+MOST_VOXELS = 1024  # a block with more known voxels is not measured better
+CONFIDENCE = 1.96  # standard errors on either side: 95 % of a normal distribution
+
+Scores = Sequence[float]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a candidate replaces its parent.
+
+    Parameters
+    ----------
+    verdict : {"adopt", "keep", "preliminary"}
+        ``keep``: the parent stays. ``preliminary``: too little to measure by, or unclear; the user decides.
+    sentence : str
+        Why, in one sentence.
+    parent, candidate : float or None
+        Mean agreement with the user's corrections over the blocks held back, 0 to 1.
+    interval : tuple of float or None
+        Of the mean gain over the blocks, 95 %.
+    n_blocks : int
+        Blocks held back.
+    guard : tuple of float or None
+        Mean agreement of parent and candidate with the regions that the work began with.
+    """
+
+    verdict: Literal["adopt", "keep", "preliminary"]
+    sentence: str
+    parent: float | None
+    candidate: float | None
+    interval: tuple[float, float] | None
+    n_blocks: int
+    guard: tuple[float, float] | None = None
+
+
+def decide(
+    candidate: Scores,
+    parent: Scores,
+    min_blocks: int = 2,
+    *,
+    n_known: Sequence[int] | None = None,
+    guard: tuple[Scores, Scores] | None = None,
+) -> Decision:
+    """Compare a candidate with its parent on the same blocks.
+
+    Parameters
+    ----------
+    candidate, parent : sequence of float
+        Agreement per block, in the same order.
+    min_blocks : int
+        With fewer, the verdict is "preliminary".
+    n_known : sequence of int, optional
+        Known voxels of the blocks; blocks with more weigh more.
+    guard : (sequence of float, sequence of float), optional
+        Agreement of the candidate and of the parent with the regions that the work began with.
+
+    Returns
+    -------
+    Decision
+        Adopt only if the mean agreement rose, its interval does not reach a loss of more than `MAX_LOSS`, and
+        the guard does not lose more than that. Where it rose but may as well be worse, the user decides.
+    """
+    n = len(candidate)
+    kept = (float(np.mean(guard[1])), float(np.mean(guard[0]))) if guard and guard[0] and guard[1] else None
+    weights = np.ones(n) if n_known is None else np.sqrt(np.clip(n_known, 1, MOST_VOXELS))
+    before, after = (float(np.average(s, weights=weights)) if n else None for s in (parent, candidate))
+    forgets = kept is not None and kept[0] - kept[1] > MAX_LOSS
+    first = "" if kept is None else f"the first regions of the work {kept[0]:.3f} → {kept[1]:.3f}"
+    if n < max(min_blocks, 1) or before is None or after is None:
+        have = "no block is" if n == 0 else f"only {n} block is" if n == 1 else f"only {n} blocks are"
+        sentence = (
+            f"Preliminary: {have} held back to measure by{f', and it forgets ({first})' if forgets else ''}; "
+            "compare before and after, then keep or discard."
+        )
+        return Decision("preliminary", sentence, before, after, None, n, kept)
+    interval = gain_interval(candidate, parent, weights)
+    numbers = (
+        f"agreement with your corrections {before:.3f} → {after:.3f} on {n} blocks held back "
+        f"(gain {after - before:+.3f}, 95 % interval {interval[0]:+.3f} to {interval[1]:+.3f})"
+    )
+    if after <= before:
+        return Decision("keep", f"The earlier model stays: {numbers}.", before, after, interval, n, kept)
+    if forgets:
+        sentence = f"The earlier model stays, since the new one forgets: {first}; {numbers}."
+        return Decision("keep", sentence, before, after, interval, n, kept)
+    if interval[0] < -MAX_LOSS:
+        unclear = f"Preliminary: {numbers}; it may as well be worse. Compare before and after, then keep or discard."
+        return Decision("preliminary", unclear, before, after, interval, n, kept)
+    return Decision("adopt", f"Adopted: {numbers}{first and '; ' + first}.", before, after, interval, n, kept)
+
+
+def gain_interval(candidate: Scores, parent: Scores, weights: npt.ArrayLike) -> tuple[float, float]:
+    """Return the 95 % interval of the mean gain over blocks.
+
+    The spread of the gains is the measured one together with a usual one that is worth `USUAL_BLOCKS` blocks: a
+    few blocks that happen to agree are no proof. (Resampling two or three blocks, as the bootstrap does, gives
+    intervals that are much too narrow.)
+
+    Parameters
+    ----------
+    candidate, parent : sequence of float
+        Agreement per block, in the same order; at least one.
+    weights : array-like of float
+        Of the blocks, positive.
+    """
+    gain, share = np.subtract(candidate, parent), np.divide(weights, np.sum(weights))
+    mean, n = float(share @ gain), gain.size
+    measured = float(share @ (gain - mean) ** 2) * n  # (n - 1) times the variance
+    variance = (USUAL_BLOCKS * USUAL_SPREAD**2 + measured) / (USUAL_BLOCKS + n - 1)
+    half = CONFIDENCE * math.sqrt(variance * float(share @ share))
+    return mean - half, mean + half

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_unet.learning.decision import decide, gain_interval
+
+scores = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.integers(1, 5000)), min_size=1, max_size=40)
+
+
+def test_decisions():
+    assert decide([0.9], [0.1]).verdict == "preliminary"
+    assert decide([], []).candidate is None
+    better = decide([0.9, 0.8, 0.7], [0.5, 0.6, 0.7])
+    assert better.verdict == "adopt"
+    assert "0.600 → 0.800 on 3 blocks" in better.sentence
+    assert decide([0.5, 0.6], [0.5, 0.6]).verdict == "keep"
+    assert decide([0.5, 0.5], [0.5, 0.6]).verdict == "keep"
+    unclear = decide([0.9, 0.4], [0.5, 0.6])
+    assert unclear.verdict == "preliminary"
+    assert "may as well be worse" in unclear.sentence
+
+
+def test_a_few_blocks_that_happen_to_agree_are_no_proof():
+    assert decide([0.63, 0.63], [0.6, 0.6]).verdict == "preliminary"
+    assert decide([0.63] * 12, [0.6] * 12).verdict == "adopt"
+
+
+def test_a_candidate_that_forgets_is_not_adopted_whatever_the_blocks_say():
+    many = [0.9] * 20, [0.5] * 20
+    assert decide(*many, guard=([0.9, 0.8], [0.9, 0.81])).verdict == "adopt"
+    forgetful = decide(*many, guard=([0.9, 0.7], [0.9, 0.8]))
+    assert forgetful.verdict == "keep"
+    assert forgetful.guard == pytest.approx((0.85, 0.8))
+    assert "forgets: the first regions of the work 0.850 → 0.800" in forgetful.sentence
+    few = decide([], [], guard=([0.5], [0.9]))
+    assert few.verdict == "preliminary"
+    assert "forgets" in few.sentence
+    assert decide(*many, guard=((), ())).guard is None
+
+
+def test_blocks_with_more_known_voxels_weigh_more():
+    one = decide([0.9, 0.5, 0.5], [0.5, 0.6, 0.6], n_known=[5000, 40, 40])
+    other = decide([0.9, 0.5, 0.5], [0.5, 0.6, 0.6], n_known=[40, 5000, 5000])
+    assert one.candidate - one.parent > 0.15
+    assert other.verdict == "keep"
+
+
+@given(scores)
+def test_the_interval_holds_the_mean_and_never_vanishes(blocks):
+    candidate, parent, n_known = zip(*blocks, strict=True)
+    weights = np.sqrt(np.clip(n_known, 1, 1024))
+    low, high = gain_interval(candidate, parent, weights)
+    mean = np.average(np.subtract(candidate, parent), weights=weights)
+    assert low < mean < high
+    assert high - low > 0.1 / np.sqrt(len(blocks))
