@@ -59,3 +59,19 @@ class TrainingError(UserError):
 
 class OutputError(UserError):
     """A result cannot be written or does not fit its format."""
+
+
+class ConfirmationNeeded(UserError):
+    """What was asked for is done only when it is asked for again, with ``confirmed=True``.
+
+    Parameters
+    ----------
+    message, hint : str
+        See `UserError`; the message is a question.
+    count : int
+        How many objects it is about.
+    """
+
+    def __init__(self, message: str, hint: str = "", count: int = 0) -> None:
+        super().__init__(message, hint)
+        self.count = count

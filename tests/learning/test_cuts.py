@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -120,7 +122,7 @@ def test_nothing_leaks_across_any_drawn_path(corners, wide):
         return
     markers = two_sides(labels > 0, (0, 0, 0), path, (1, 0, 0), (1.0, 2.0 if wide else 1.0, 1.0))
     assert not markers[labels == 0].any()
-    segments = list(zip(path[:-1], path[1:], strict=True))
+    segments = list(pairwise(path))
     for axis in (1, 2):
         for voxel in np.argwhere(labels)[::7]:
             other = voxel.copy()

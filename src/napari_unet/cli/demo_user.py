@@ -81,7 +81,7 @@ def _correct_window(session: Session, image_id: str, truth: Labels, window: Box,
     for label in sorted(missing):
         _paint(session, image_id, truth == label)
         done.drawn += 1
-    session.accept_box(image_id, 0, window)
+    session.accept_box(image_id, 0, window, confirmed=True)
 
 
 def _paint(session: Session, image_id: str, mask: npt.NDArray[np.bool_]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ MOST_CORNERS = 32  # of a drawn path; more of them say nothing new about where i
 def two_sides(
     body: Mask,
     start: Sequence[int],
-    path: Sequence[Sequence[float]],
+    path: npt.ArrayLike,
     direction: Sequence[float],
     scale: Sequence[float] = (1, 1, 1),
 ) -> npt.NDArray[np.int32]:
@@ -40,7 +41,7 @@ def two_sides(
         The object in its box.
     start : sequence of int
         First corner of the box, in voxels of the path.
-    path : sequence of (z, y, x)
+    path : array-like of (z, y, x)
         Corners of the line, at least two different ones.
     direction : sequence of float
         (z, y, x) along which the user looked, in voxels; of any length but 0.
@@ -67,19 +68,19 @@ def two_sides(
     return markers
 
 
-def crossed(labels: npt.NDArray[Any], path: Sequence[Sequence[float]]) -> tuple[int, int, int] | None:
+def crossed(labels: npt.NDArray[Any], path: npt.ArrayLike) -> tuple[int, int, int] | None:
     """Return a voxel of the object that most of a path runs over, or None if it meets none.
 
     Parameters
     ----------
     labels : ndarray of int, (Z, Y, X)
         Labels of one time point.
-    path : sequence of (z, y, x)
+    path : array-like of (z, y, x)
         Corners of the line, in voxels.
     """
     corners = np.asarray(path, float)
     counts = np.ceil(np.abs(np.diff(corners, axis=0)).max(axis=1) * 2).astype(int) + 1
-    steps = [np.linspace(a, b, n) for a, b, n in zip(corners[:-1], corners[1:], counts, strict=True)]
+    steps = [np.linspace(a, b, n) for (a, b), n in zip(pairwise(corners), counts, strict=True)]
     voxels = np.round(np.concatenate(steps)).astype(int)
     voxels = voxels[np.all((voxels >= 0) & (voxels < labels.shape), axis=1)]
     values = labels[tuple(voxels.T)]
@@ -102,10 +103,10 @@ def _plane(direction: Floats) -> Floats:
 def _thinned(corners: Floats) -> Floats:
     """Return a path without repeated corners, and with at most `MOST_CORNERS` evenly chosen ones."""
     moved = np.any(np.abs(np.diff(corners, axis=0, prepend=corners[:1] - 1)) > 1e-9, axis=1)
-    corners = corners[moved]
-    if len(corners) <= MOST_CORNERS:
-        return corners
-    return corners[np.round(np.linspace(0, len(corners) - 1, MOST_CORNERS)).astype(int)]
+    kept: Floats = corners[moved]
+    if len(kept) > MOST_CORNERS:
+        kept = kept[np.round(np.linspace(0, len(kept) - 1, MOST_CORNERS)).astype(int)]
+    return kept
 
 
 def _beside(points: Floats, corners: Floats) -> tuple[Floats, Floats]:
@@ -114,7 +115,7 @@ def _beside(points: Floats, corners: Floats) -> tuple[Floats, Floats]:
     Behind a corner two segments are equally near; the one that the point lies more clearly beside decides.
     """
     distance, side = np.full(len(points), np.inf), np.zeros(len(points))
-    for first, last in zip(corners[:-1], corners[1:], strict=True):
+    for first, last in pairwise(corners):
         along = last - first
         length = np.linalg.norm(along)
         offset = points - first

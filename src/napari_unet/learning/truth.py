@@ -14,7 +14,8 @@ from napari_unet.image.boxes import Box, clip, extent, inside, union
 from napari_unet.learning.boxes import window_of
 from napari_unet.learning.cuts import crossed, two_sides
 from napari_unet.learning.edits import Edit, Place
-from napari_unet.learning.ledger import REGION_CELL, Ledger, Mask
+from napari_unet.learning.ledger import REGION_CELL, Ledger
+from napari_unet.learning.masks import Mask
 
 __all__ = ["REGION_CELL", "Point", "Truth"]
 
@@ -143,7 +144,7 @@ class Truth(Ledger):
     def split_along(
         self,
         t: int,
-        path: Sequence[Sequence[float]],
+        path: npt.ArrayLike,
         direction: Sequence[float] = (1, 0, 0),
         scale: Sequence[float] = (1, 1, 1),
         point: Point | None = None,
@@ -156,7 +157,7 @@ class Truth(Ledger):
         ----------
         t : int
             Time point.
-        path : sequence of (z, y, x)
+        path : array-like of (z, y, x)
             Corners of the line, in voxels.
         direction : sequence of float
             (z, y, x) along which the user looked, in voxels: the cut goes through the depth of the object.
@@ -210,6 +211,18 @@ class Truth(Ledger):
             raise UserError(
                 "The labels are classes, so there are no objects to split.", "Paint the class that belongs there."
             )
+
+    def n_open(self, t: int, box: Sequence[slice]) -> int:
+        """Return the number of different labels but 0 among the unknown voxels of a box."""
+        box = clip(box, self.shape)
+        labels, known = self.labels[t][box], self.known[t][box]
+        if not labels.size:
+            return 0
+        # Labels come in runs: to look at where they begin is much less than to look at every voxel.
+        begins = np.ones(labels.shape, bool)
+        begins[..., 1:] = (labels[..., 1:] != labels[..., :-1]) | (known[..., 1:] != known[..., :-1])
+        begins &= ~known
+        return int(np.count_nonzero(np.unique(labels[begins])))
 
     def body(self, t: int, point: Point) -> tuple[Box, Mask]:
         """Return the object under a voxel: a box with room for the rim, and the object's voxels in it.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.errors import UserError
+from napari_unet.errors import ConfirmationNeeded, UserError
 from napari_unet.image.boxes import Box, whole
 from napari_unet.learning.edits import Edit
 from napari_unet.learning.truth import Point
@@ -15,6 +15,8 @@ from napari_unet.session.core import SessionCore
 from napari_unet.session.history import Step
 from napari_unet.session.state import LabelState
 from napari_unet.session.steps import LabelStep
+
+ASK_ABOVE = 50  # objects that one click may make known without being asked
 
 
 class Correcting(SessionCore):
@@ -67,14 +69,55 @@ class Correcting(SessionCore):
         """Make the object under a voxel known as it is."""
         return self._edit("accept object", image_id, lambda labels: labels.truth.accept_object(t, point))
 
-    def accept_box(self, image_id: str, t: int, box: Box, title: str = "accept view") -> bool:
-        """Make a box known as it is, background included."""
+    def accept_box(
+        self, image_id: str, t: int, box: Box, title: str = "accept view", *, confirmed: bool = False
+    ) -> bool:
+        """Make a box known as it is, background included.
+
+        Parameters
+        ----------
+        image_id : str
+            Which image.
+        t : int
+            Time point.
+        box : tuple of slice
+            (z, y, x); it may be the view, a region or a whole slice.
+        title : str
+            For the history.
+        confirmed : bool
+            Accept more than `ASK_ABOVE` objects too.
+
+        Returns
+        -------
+        bool
+            Whether anything became known.
+
+        Raises
+        ------
+        ConfirmationNeeded
+            If more than `ASK_ABOVE` objects would become known by one click: nobody looks at so many.
+        """
+        count = 0 if confirmed else self.objects_in(image_id, t, box)
+        if count > ASK_ABOVE:
+            where = title.removeprefix("accept ")
+            raise ConfirmationNeeded(
+                f"Accept {count} objects in this {where}?", "Everything in it becomes known as it is.", count
+            )
         return self._edit(title, image_id, lambda labels: labels.truth.accept(t, box))
 
-    def accept_slice(self, image_id: str, t: int, z: int) -> bool:
-        """Make one plane known as it is."""
+    def accept_slice(self, image_id: str, t: int, z: int, *, confirmed: bool = False) -> bool:
+        """Make one plane known as it is; see `accept_box`."""
         _, y, x = whole(self._need_labels(image_id).truth.shape)
-        return self.accept_box(image_id, t, (slice(z, z + 1), y, x), "accept slice")
+        return self.accept_box(image_id, t, (slice(z, z + 1), y, x), "accept slice", confirmed=confirmed)
+
+    def accept_region(self, image_id: str, t: int, box: Box, *, confirmed: bool = False) -> bool:
+        """Make a region that the user drew known as it is; see `accept_box`."""
+        return self.accept_box(image_id, t, box, "accept region", confirmed=confirmed)
+
+    def objects_in(self, image_id: str, t: int, box: Box) -> int:
+        """Return how many objects in a box are not wholly known yet; 0 for classes."""
+        labels = self._need_labels(image_id)
+        return labels.truth.n_open(t, box) if labels.truth.instances else 0
 
     def delete_object(self, image_id: str, t: int, point: Point) -> bool:
         """Turn the object under a voxel into known background."""
@@ -89,9 +132,44 @@ class Correcting(SessionCore):
         scale = self.image(image_id).source.scale or (1.0, 1.0, 1.0)
         return self._edit("split", image_id, lambda labels: labels.truth.split(t, first, second, scale))
 
+    def split_along(
+        self,
+        image_id: str,
+        t: int,
+        path: npt.ArrayLike,
+        direction: tuple[float, float, float] = (1.0, 0.0, 0.0),
+        point: Point | None = None,
+    ) -> bool:
+        """Split an object along a drawn line.
+
+        Parameters
+        ----------
+        image_id : str
+            Which image.
+        t : int
+            Time point.
+        path : array-like of (z, y, x)
+            Corners of the line, in voxels.
+        direction : tuple of float
+            (z, y, x) along which the user looked, in voxels; the cut goes through the depth of the object.
+        point : tuple of int, optional
+            A voxel of the object; by default the object that most of the line runs over.
+        """
+        scale = self.image(image_id).source.scale or (1.0, 1.0, 1.0)
+        return self._edit("split", image_id, lambda labels: labels.truth.split_along(t, path, direction, scale, point))
+
     def new_object_id(self, image_id: str) -> int:
-        """Return a label that was never used in this image, to paint a new object with."""
-        return self._need_labels(image_id).truth.next_id()
+        """Return a label that was never used in this image, to paint a new object with.
+
+        Raises
+        ------
+        UserError
+            If the labels are classes: their values have fixed meanings.
+        """
+        truth = self._need_labels(image_id).truth
+        if not truth.instances:
+            raise UserError("The labels are classes, so there are no new objects.", "Choose a class to paint with.")
+        return truth.next_id()
 
     def known_counts(self, image_id: str) -> tuple[int, int]:
         """Return the number of known voxels and of known regions."""
