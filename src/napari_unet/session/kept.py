@@ -2,9 +2,9 @@
 
 ::
 
-    <folder>/training.npz     what was known when the round started; written once
-    <folder>/training.state   weights, optimizer, best so far; replaced every ten seconds
-    <folder>/training.json    which model, settings and images; replaced together with the state
+    <folder>/training/known.npz     what was known when the round started; written once
+                      round.state   weights, optimizer, best so far; replaced every ten seconds
+                      round.json    which model, settings and images; replaced together with the state
 
 The JSON file is written last and removed first: only where it is do the others count. A round that ends removes
 them; what is there at the start was left by a process that was killed.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.errors import TrainingError, UserError
+from napari_unet.errors import OutputError, TrainingError, UserError
 from napari_unet.image.boxes import Box
 from napari_unet.io.atomic import atomic_path
 from napari_unet.learning.settings import TrainSettings
@@ -77,12 +78,12 @@ class Interrupted:
 
 @dataclass(frozen=True)
 class KeptState:
-    """The three files of one folder.
+    """The three files of one round, in the folder of the work.
 
     Parameters
     ----------
     folder : str
-        Where they are.
+        Of the work.
     every : float
         Seconds between two states.
     resume : bool
@@ -103,23 +104,23 @@ class KeptState:
     @property
     def facts(self) -> Path:
         """The JSON file."""
-        return Path(self.folder) / "training.json"
+        return Path(self.folder) / "training" / "round.json"
 
     @property
     def state(self) -> Path:
         """The file of the trainer's state."""
-        return Path(self.folder) / "training.state"
+        return Path(self.folder) / "training" / "round.state"
 
     @property
     def crops(self) -> Path:
         """The file of what was known."""
-        return Path(self.folder) / "training.npz"
+        return Path(self.folder) / "training" / "known.npz"
 
     def remove(self) -> None:
         """Remove the files, and what a killed process left half-written of them."""
-        for path in (self.facts, self.state, self.crops, *Path(self.folder).glob(".training.*")):
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.facts.unlink(missing_ok=True)
+        shutil.rmtree(self.facts.parent, ignore_errors=True)
 
     def read(self) -> Interrupted | None:
         """Return what was interrupted; None if nothing was.
@@ -131,7 +132,7 @@ class KeptState:
         """
         try:
             values = json.loads(self.facts.read_text("utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
             raise _damaged(self.facts) from error
@@ -167,6 +168,7 @@ class KeptState:
         """Write the state of a trainer between two steps; the first time also what it learns from."""
         if first:
             self.remove()
+            self._make_folder()
             with atomic_path(self.crops, overwrite=True) as temporary, temporary.open("wb") as stream:
                 np.savez_compressed(stream, allow_pickle=False, **_arrays(images))
         trainer.save_state(self.state)
@@ -182,6 +184,14 @@ class KeptState:
         with atomic_path(self.facts, overwrite=True) as temporary:
             temporary.write_text(json.dumps({"version": VERSION, **asdict(facts)}), "utf-8")
 
+    def _make_folder(self) -> None:
+        try:
+            self.facts.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"The folder '{self.facts.parent}' cannot be made: {error.strerror}.", "Check the folder and the disk."
+            ) from error
+
     def run(
         self, trainer: Trainer, images: Sequence[KnownImage], should_stop: Callable[[], bool]
     ) -> Iterator[TrainReport]:
@@ -195,7 +205,7 @@ class KeptState:
             for report in trainer.run(should_stop):
                 yield report
                 begin = time.perf_counter()
-                if begin >= written + wait and report.progress < 1:
+                if begin >= written + wait and report.step and report.progress < 1:
                     try:
                         self.write(trainer, images, report, first)
                     except UserError:

@@ -8,12 +8,12 @@ import numpy.typing as npt
 from napari_unet.image.boxes import Box
 from napari_unet.session.correcting import Correcting
 from napari_unet.session.exporting import Exporting
+from napari_unet.session.resuming import Resuming
 from napari_unet.session.state import LabelState
 from napari_unet.session.suggesting import Suggesting
-from napari_unet.session.training import Training
 
 
-class Session(Suggesting, Correcting, Training, Exporting):
+class Session(Suggesting, Correcting, Resuming, Exporting):
     """Images, labels, models and jobs of one viewer or one script.
 
     Commands are methods; what they change is told through `events`, on the main thread. Nothing
