@@ -6,14 +6,16 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.image.boxes import Box
+from napari_unet.session.comparing import Comparing
 from napari_unet.session.correcting import Correcting
 from napari_unet.session.exporting import Exporting
+from napari_unet.session.reopening import Reopening
 from napari_unet.session.resuming import Resuming
 from napari_unet.session.state import LabelState
 from napari_unet.session.suggesting import Suggesting
 
 
-class Session(Suggesting, Correcting, Resuming, Exporting):
+class Session(Suggesting, Resuming, Comparing, Correcting, Exporting, Reopening):
     """Images, labels, models and jobs of one viewer or one script.
 
     Commands are methods; what they change is told through `events`, on the main thread. Nothing

@@ -1,0 +1,149 @@
+"""The job function that segments a view with two models and tells what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.image.boxes import Box, extent, inside, union
+from napari_unet.image.normalize import Statistics
+from napari_unet.image.source import ImageSource
+from napari_unet.inference.objects import ObjectSettings
+from napari_unet.jobs import JobContext
+from napari_unet.learning.changes import (
+    ChangeMap,
+    Counts,
+    class_changes,
+    classes_sentence,
+    object_changes,
+    objects_sentence,
+)
+from napari_unet.model.header import Output
+from napari_unet.session.tasks import decode_frame, predictor_for
+
+Labels = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two models: its file, and the statistics of the image for it, measured if None."""
+
+    checkpoint: str
+    statistics: Statistics | None
+
+
+@dataclass(frozen=True)
+class CompareRequest:
+    """Which two models, where, and how their scores become labels.
+
+    Parameters
+    ----------
+    before, after : Side
+        The models.
+    source : ImageSource
+        The image, by reference.
+    t, box : int, Box
+        The view.
+    objects : ObjectSettings
+        How scores become labels.
+    names : tuple of str or None
+        Classes; None where labels are objects.
+    device, precision : str
+        See `napari_unet.inference.predictor.Predictor`.
+    """
+
+    before: Side
+    after: Side
+    source: ImageSource
+    t: int
+    box: Box
+    objects: ObjectSettings
+    names: tuple[str, ...] | None
+    device: str = "auto"
+    precision: str = "auto"
+
+
+@dataclass(frozen=True, eq=False)
+class CompareResult:
+    """The change map of the box (see `napari_unet.learning.changes`), the counts and a sentence.
+
+    ``counts`` has one entry, of objects, or one per class.
+    """
+
+    changes: ChangeMap
+    counts: tuple[Counts, ...]
+    sentence: str
+
+
+def compare(context: JobContext, request: CompareRequest) -> CompareResult:
+    """Segment the box with both models and tell what differs."""
+    context.progress(0, 0, "loading the models")
+    labels = []
+    for half, side in enumerate((request.before, request.after)):
+
+        def progress(done: int, total: int, half: int = half) -> None:
+            context.progress(half * total + done, 2 * total, "comparing")
+
+        labels.append(view_labels(context, request, side, progress))
+    before, after = labels
+    if request.names is not None:
+        found, classes = context.run(class_changes, before, after, len(request.names))
+        return CompareResult(found, classes, classes_sentence(classes, request.names))
+    found, objects = context.run(_objects, before, after, _is_flat(request))
+    return CompareResult(found, (objects,), objects_sentence(objects))
+
+
+def view_labels(
+    context: JobContext, request: CompareRequest, side: Side, progress: Callable[[int, int], None]
+) -> Labels:
+    """Segment the box with one model, in memory; returns labels of the box's shape."""
+    predictor = predictor_for(side.checkpoint, request.device, request.precision)
+    view = (request.t, request.box)
+    statistics = side.statistics or predictor.measure(request.source)
+    tiles = predictor.plan(request.source, view=view, times=(request.t,), only_view=True).tiles
+    around = reduce(union, (tile.inner for tile in tiles), request.box)
+    header = predictor.checkpoint.header
+    scores = np.zeros((header.out_channels, *extent(around)), np.float32)
+    for part in predictor.stream(
+        request.source,
+        statistics,
+        view=view,
+        times=(request.t,),
+        only_view=True,
+        should_stop=lambda: context.cancelled,
+    ):
+        scores[(slice(None), *inside(part.tile.inner, around))] = part.scores
+        progress(part.done, part.total)
+    context.check()
+    here = inside(request.box, around)
+    if header.ndim == 3:
+        return _decoded(context, scores, request, header.output, False)[here]
+    planes = [
+        _decoded(context, scores[:, z : z + 1], request, header.output, True)
+        for z in range(here[0].start, here[0].stop)
+    ]
+    return np.concatenate(planes)[:, here[1], here[2]]
+
+
+def _decoded(
+    context: JobContext, scores: npt.NDArray[np.float32], request: CompareRequest, output: Output, flat: bool
+) -> Labels:
+    labels: Labels = context.run(decode_frame, scores, output, request.objects, flat)
+    return labels
+
+
+def _is_flat(request: CompareRequest) -> bool:
+    header = predictor_for(request.after.checkpoint, request.device, request.precision).checkpoint.header
+    return header.ndim == 2
+
+
+def _objects(before: Labels, after: Labels, flat: bool) -> tuple[ChangeMap, Counts]:
+    """Compare objects; those of a 2D model plane by plane."""
+    if not flat:
+        return object_changes(before, after)
+    pairs = [object_changes(one, other) for one, other in zip(before, after, strict=True)]
+    return np.stack([found for found, _ in pairs]), sum((counts for _, counts in pairs), Counts())
