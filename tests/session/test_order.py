@@ -69,6 +69,7 @@ def everything_checkpoint(path):
 
 def wait_for_preview(session, image_id):
     stroke(session, image_id, 0, box(40, 50, 40, 50), 500)
+    session.close_region()
     session.runner.hold = True
     session.retrain(steps=2)
     session.runner.held.pop(0)()  # the round has ended; the preview waits

@@ -210,7 +210,7 @@ def test_many_blocks_are_measured_on_some_that_were_held_back(session, model_pat
     image_id = session.add_image(ImageSource.from_array(image, axes="YX"))
     session.select_model(model_path("instances"))
     session.segment(image_id)
-    session.accept_slice(image_id, 0, 0)
+    session.accept_slice(image_id, 0, 0, confirmed=True)
     session.retrain(steps=2)
     decision = session.last_round.decision
     assert decision.verdict in ("adopt", "keep")

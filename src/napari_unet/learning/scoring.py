@@ -18,6 +18,7 @@ from napari_unet.model.header import Output
 
 if TYPE_CHECKING:
     from napari_unet.learning.learner import Learner
+    from napari_unet.learning.settings import TrainSettings
     from napari_unet.model.checkpoint import Checkpoint
 
 Scorable = tuple[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDArray[np.bool_]]
@@ -68,6 +69,31 @@ class Scoring:
                 ) from error
             scores.append(agreement(truth, found, mask, self._output))
         return tuple(scores)
+
+
+def score_checkpoint(
+    checkpoint: Checkpoint, regions: Sequence[TrainingRegion], settings: TrainSettings
+) -> tuple[float, ...]:
+    """Return the score of a checkpoint on each region, as `Scoring` does; regions where nothing is known are left out.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The model.
+    regions : sequence of TrainingRegion
+        One plane each for a 2D model.
+    settings : TrainSettings
+        Device and threads.
+    """
+    from napari_unet.learning.learner import Learner
+    from napari_unet.learning.preparation import matched
+
+    scores: list[float] = []
+    learner = Learner(checkpoint, settings) if regions else None
+    for region in regions:
+        scoring = Scoring([matched(region, checkpoint)], checkpoint)
+        scores += scoring.score(learner, lambda: False) if learner is not None else ()
+    return tuple(scores)
 
 
 def trust_in(parent: Learner, batch: Batch) -> float:

@@ -163,6 +163,7 @@ class Curve:
 class SessionEvents(SignalGroup):
     """What a session tells; always on the main thread."""
 
+    project_changed = Signal()  # another project was opened, or this one was moved
     images_changed = Signal()
     model_changed = Signal()
     labels_created = Signal(str)  # image id: `Session.labels_array` is a new array
@@ -173,4 +174,5 @@ class SessionEvents(SignalGroup):
     history_changed = Signal()
     suggestion_ready = Signal(object)  # `Suggestion`: the user is to be led there
     suggestion_changed = Signal()  # `Session.suggestion`: another one, or none
+    numbers_changed = Signal()  # scores before correction, random regions: `Session.verdict`
     message = Signal(str, str, str)  # level "info" or "error", sentence, details

@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from napari_unet.errors import TrainingError, UserError
 from napari_unet.image.source import ImageSource
 from napari_unet.jobs import Job, JobContext, JobState
+from napari_unet.learning.assignment import Assignment
 from napari_unet.learning.quick import quick_settings
 from napari_unet.learning.reports import TrainReport
-from napari_unet.learning.samples import crop_boxes
 from napari_unet.learning.settings import TrainSettings
+from napari_unet.session.crops import known_crops
 from napari_unet.session.kept import SAVE_EVERY, KeptState
 from napari_unet.session.models import Modelling
-from napari_unet.session.state import Curve, LabelState, ModelVersion, Round, statistics_key
+from napari_unet.session.numbers import Numbers
+from napari_unet.session.state import Curve, ModelVersion, Round, statistics_key
 from napari_unet.session.steps import LabelStep
-from napari_unet.session.training_tasks import KnownCrop, KnownImage, TrainOutcome, TrainRequest, train
+from napari_unet.session.training_tasks import KnownImage, TrainOutcome, TrainRequest, train
 
 TRAIN_PATIENCE = 60.0  # seconds: a step of a large 3D network, and saving the best so far
 
 
-class Training(Modelling):
+class Training(Numbers, Modelling):
     """What the user's corrections do to the model."""
 
     keep_state_every = SAVE_EVERY  # seconds
@@ -56,9 +56,11 @@ class Training(Modelling):
         UserError
             If a round runs or waits for a decision.
         """
+        self.acted()
         self.need_no_round()
         for name in ("train", "model"):
             self.need_idle(name)
+        self.close_region()
         version = self.need_model()
         images = tuple(self._known_images(version))
         if not images:
@@ -72,7 +74,13 @@ class Training(Modelling):
         if quick:
             settings = quick_settings(settings)
         request = TrainRequest(
-            version.path, images, settings, str(self.folder.next_model()), self.kept_state(version, quick)
+            version.path,
+            images,
+            settings,
+            str(self.folder.next_model()),
+            self.kept_state(version, quick),
+            self.current_assignment(),
+            self.guard_images(version),
         )
         return self._start_round(version, train, request, images)
 
@@ -87,7 +95,9 @@ class Training(Modelling):
         self.curve = Curve()
 
         def reported(report: object) -> None:
-            if isinstance(report, TrainReport):
+            if isinstance(report, Assignment):
+                self.take_assignment(report)
+            elif isinstance(report, TrainReport):
                 self.curve.seconds.append(report.seconds)
                 self.curve.loss.append(report.loss)
                 self.curve.score.append(float("nan") if report.score is None else report.score)
@@ -219,20 +229,10 @@ class Training(Modelling):
             if labels is None or labels.truth.n_known == 0:
                 continue
             source: ImageSource = self.lazy_source(image_id)
-            crops = tuple(_crops(labels, version.header.ndim))
-            yield KnownImage(image_id, source, image.statistics.get(statistics_key(version.header)), crops)
+            crops = tuple(known_crops(labels, version.header.ndim, self.unteachable(image_id)))
+            if crops:
+                yield KnownImage(image_id, source, image.statistics.get(statistics_key(version.header)), crops)
 
-
-def _crops(labels: LabelState, ndim: int) -> Iterator[KnownCrop]:
-    truth = labels.truth
-    for t in range(truth.labels.shape[0]):
-        if truth.known_box(t) is None:
-            continue
-        for box in crop_boxes(truth.known[t], ndim):
-            yield KnownCrop(
-                t,
-                box,
-                truth.labels[t][box].astype(np.int32),
-                truth.known[t][box].copy(),
-                truth.changed[t][box].copy(),
-            )
+    def _relabel(self, model: ModelVersion, changed: ModelVersion, kept: tuple[int | None, ...]) -> None:
+        self.close_region()  # it speaks of the old classes
+        super()._relabel(model, changed, kept)

@@ -10,19 +10,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_unet.errors import TrainingError
 from napari_unet.image.boxes import Box
 from napari_unet.image.normalize import Statistics, apply, measure
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.channels import matched_source
 from napari_unet.jobs import JobContext
+from napari_unet.learning.assignment import Assignment
 from napari_unet.learning.decision import Decision, decide
 from napari_unet.learning.samples import CHANGED_WEIGHT, Block, Split, TrainingRegion, hold_back
 from napari_unet.learning.settings import TrainSettings
 from napari_unet.model.header import CheckpointHeader
 from napari_unet.session.kept import KeptState
+from napari_unet.session.number_tasks import region_scores
 
 if TYPE_CHECKING:
     from napari_unet.learning.trainer import Trainer
+    from napari_unet.model.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,13 +52,15 @@ class KnownImage:
 
 @dataclass(frozen=True, eq=False)
 class TrainRequest:
-    """What to train, on what, and where to save the candidate."""
+    """What to train, on what, and where to save the candidate; what validates, and where it must not forget."""
 
     checkpoint: str
     images: tuple[KnownImage, ...]
     settings: TrainSettings
     target: str
     kept: KeptState | None = None
+    assignment: Assignment | None = None
+    guard: tuple[KnownImage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,14 +91,28 @@ def regions_of(image: KnownImage, header: CheckpointHeader, statistics: Statisti
     ]
 
 
-def split_of(context: JobContext, images: Sequence[KnownImage], header: CheckpointHeader, seed: int) -> Split:
-    """Read what is known of all images and hold some of it back."""
+def split_of(
+    context: JobContext,
+    images: Sequence[KnownImage],
+    header: CheckpointHeader,
+    seed: int,
+    assignment: Assignment | None = None,
+) -> Split:
+    """Read what is known of all images and hold some of it back; reports the roles of all places."""
     regions = []
     for image in images:
         statistics = image.statistics or measure(matched_source(image.source, header)[0], header.normalization)
         regions += regions_of(image, header, statistics)
         context.check()
-    return hold_back(regions, header.ndim, seed, header.output)
+    split = hold_back(regions, header.ndim, seed, header.output, assignment)
+    # At once: what this round trains on has trained, even if it is killed.
+    context.report(split.assignment)
+    if not split.training:
+        raise TrainingError(
+            "Everything that is known lies in blocks held back for measuring, so there is nothing to learn from.",
+            "Paint or accept something in another place, too.",
+        )
+    return split
 
 
 def run_trainer(
@@ -113,6 +133,17 @@ def agreement_of(decision: Decision) -> dict[str, float | int | None]:
     return {"before": decision.parent, "after": decision.candidate, "blocks": decision.n_blocks}
 
 
+def guard_scores(
+    candidate: Checkpoint, parent: Checkpoint, request: TrainRequest
+) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return the scores of candidate and parent on the regions that the work began with; None without any."""
+    if not request.guard:
+        return None
+    measured: dict[str, Statistics] = {}
+    first, second = (region_scores(model, request.guard, request.settings, measured) for model in (candidate, parent))
+    return first, second
+
+
 def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     """Train a candidate; reports what the trainer reports. Cancelling keeps the best so far."""
     from napari_unet.learning.trainer import Trainer
@@ -121,11 +152,13 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     context.progress(0, 0, "loading the model")
     checkpoint = load_checkpoint(request.checkpoint)
     header = checkpoint.header
-    split = split_of(context, request.images, header, request.settings.seed)
+    split = split_of(context, request.images, header, request.settings.seed, request.assignment)
     trainer = Trainer(checkpoint, split.training, split.validation, request.settings)
     run_trainer(context, trainer, request.images, request.kept, "training")
     result = trainer.result
-    decision = decide(result.scores, result.parent_scores)
+    n_known = [block.n_known for block in split.blocks] if len(result.scores) == len(split.blocks) else None
+    guard = guard_scores(result.checkpoint, checkpoint, request)
+    decision = decide(result.scores, result.parent_scores, n_known=n_known, guard=guard)
     if split.blocks and not result.scores:
         sentence = "Preliminary: stopped before it was measured; compare before and after, then keep or discard."
         decision = replace(decision, sentence=sentence)
