@@ -1,0 +1,1 @@
+"""The parts of the simulated annotator: tasks, annotator, protocols, rules and tables."""

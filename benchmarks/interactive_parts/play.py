@@ -1,0 +1,148 @@
+"""One run: an annotator, a rule, rounds of training at fixed annotated seconds, and scores on untouched images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from interactive_parts.annotator import Annotator
+from interactive_parts.clock import Spent, measured, processor_clock
+from interactive_parts.rules.base import Rule
+from interactive_parts.rules.ours import Ours
+from interactive_parts.task import Predict, Score, Task, score_all
+from interactive_parts.work import Deed, Work
+
+BUDGETS = (60.0, 180.0, 600.0)
+ROUND_SECONDS = 60.0
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """What one round gave; scores are on images that nothing ever saw.
+
+    Parameters
+    ----------
+    annotated : float
+        Annotated seconds so far.
+    score : Score
+        Of the model that is current after the round and its decision.
+    before, candidate : Score or None
+        Of the model before the round (None if there was none), and of what the round trained.
+    forgetting : float or None
+        AP at 0.5 on images of the parent's kind, of the model that is current.
+    verdict, note : str
+        See `Outcome`.
+    steps, known : int
+        Optimization steps; known voxels.
+    spent : Spent
+        Seconds of training.
+    truth : str
+        Hash of what was known.
+    """
+
+    annotated: float
+    score: Score
+    before: Score | None
+    candidate: Score
+    forgetting: float | None
+    verdict: str
+    note: str
+    steps: int
+    known: int
+    spent: Spent
+    truth: str
+
+
+@lru_cache(maxsize=4)
+def _recorded(task: Task, seed: int, last: float, folder: Path) -> tuple[Deed, ...]:
+    """Let the annotator work for `last` seconds on what the starting model shows, and return the deeds."""
+    work = Work(task, seed, folder)
+    rule = Ours(task, seed, folder)
+    rule.begin(work)
+    if task.parent is None:
+        work.detach()  # no prediction at all: the strokes spread over the truth
+    opened = (lambda index: rule.open_image(work, index)) if task.parent is not None else (lambda index: None)
+    Annotator(task, seed).work_until(last, work, opened)
+    work.close()
+    return tuple(work.deeds)
+
+
+def record(task: Task, seed: int, folder: Path, last: float = BUDGETS[-1]) -> tuple[Deed, ...]:
+    """Record what the annotator does in `last` seconds, seeing no prediction but the starting model's.
+
+    In a task from nothing no prediction is seen at all. The same task and seed give the same deeds; those of a
+    shorter time are the first of a longer one, but for the last action.
+    """
+    with processor_clock():
+        return _recorded(task, seed, last, folder)
+
+
+def play(
+    rule: Rule,
+    protocol: str,
+    folder: Path,
+    budgets: Sequence[float] = BUDGETS,
+    seconds: float = ROUND_SECONDS,
+) -> Iterator[Row]:
+    """Play one run and yield a row after each round.
+
+    Parameters
+    ----------
+    rule : Rule
+        Fresh, with its task and seed.
+    protocol : {"replay", "closed"}
+        ``replay``: the recorded deeds. ``closed``: an annotator of the same seed, who sees what this rule predicts.
+    folder : Path
+        For models and scores.
+    budgets : sequence of float
+        Annotated seconds after which a round is trained.
+    seconds : float
+        Of the processor, at most, for a round.
+    """
+    task = rule.task
+    deeds = record(task, rule.seed, folder, max(budgets)) if protocol == "replay" else ()
+    work = Work(task, rule.seed, folder)
+    annotator = Annotator(task, rule.seed)
+    with processor_clock():
+        rule.begin(work)
+        before = _score(task, rule.predict)
+
+        def opened(index: int) -> None:
+            rule.open_image(work, index)
+
+        done = 0.0
+        for budget in budgets:
+            if protocol == "replay":
+                work.replay([deed for deed in deeds if done < deed.seconds <= budget], opened)
+            else:
+                annotator.work_until(budget, work, opened)
+            done = budget
+            if rule.number == 0 and rule.lives_in_session:
+                before = _score(task, rule.predict)  # a first round may have run by itself
+            rule.number += 1
+            with measured() as spent:
+                outcome = rule.round(work, seconds)
+            candidate = score_all(task, task.test, outcome.candidate)
+            adopted = outcome.verdict not in ("keep", "preliminary-discarded")
+            score = candidate if adopted or before is None else before
+            forgetting = score_all(task, task.forget, _now(rule)).score if task.forget else None
+            yield Row(
+                budget, score, before, candidate, forgetting, outcome.verdict, outcome.note, outcome.steps,
+                work.n_known, spent, work.fingerprint(),
+            )  # fmt: skip
+            before = score
+    work.close()
+
+
+def _now(rule: Rule) -> Predict:
+    def predict(source):  # type: ignore[no-untyped-def]
+        return rule.predict(source)
+
+    return predict
+
+
+def _score(task: Task, predict) -> Score | None:  # type: ignore[no-untyped-def]
+    first = predict(task.test[0].source)
+    return None if first is None else score_all(task, task.test, predict)

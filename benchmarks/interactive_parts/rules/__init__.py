@@ -1,0 +1,13 @@
+"""The rules that are compared: each turns what is known into a predictor, round by round."""
+
+from __future__ import annotations
+
+from interactive_parts.rules.base import Outcome, Rule
+from interactive_parts.rules.forest import Forest
+from interactive_parts.rules.nothing import Nothing
+from interactive_parts.rules.ours import Ours
+from interactive_parts.rules.plain import Plain
+
+__all__ = ["RULES", "Outcome", "Rule"]
+
+RULES: dict[str, type[Rule]] = {rule.name: rule for rule in (Ours, Forest, Plain, Nothing)}

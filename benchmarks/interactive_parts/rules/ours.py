@@ -1,0 +1,78 @@
+"""Ours: the session's own retraining, decision included."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from interactive_parts.painting import VIEW
+from interactive_parts.rules.base import Outcome, Rule, predictor_of
+from interactive_parts.task import Labels, Predict, score_one
+from interactive_parts.work import Work
+from napari_unet.image.boxes import Box
+from napari_unet.image.source import ImageSource
+from napari_unet.session.state import ModelVersion
+
+LEAST_SEEN = 0.005  # difference in score that a person sees when they flip between before and after
+
+
+class Ours(Rule):
+    """`Session.retrain` with its decision; a preliminary round is decided by the simulated user.
+
+    They flip between before and after on the image that they worked on last, in the view around their last deed,
+    and keep the new model if it looks better there by the truth, which is what a person sees with their own eyes.
+    Known voxels show the user's values in both.
+    """
+
+    name: ClassVar[str] = "ours"
+    lives_in_session: ClassVar[bool] = True
+
+    def begin(self, work: Work) -> None:
+        """Let the session do as it does; it has a model already."""
+        self.work = work
+
+    def predict(self, source: ImageSource) -> Labels | None:
+        """Return the labels of an image by the session's current model."""
+        version = self.work.session.need_model()
+        return None if version.untrained else self._predictor(version)(source)
+
+    def open_image(self, work: Work, index: int) -> None:
+        """Click Segment."""
+        if not work.session.need_model().untrained:
+            work.session.segment(work.ids[index])
+            work.shown.add(index)
+
+    def round(self, work: Work, seconds: float) -> Outcome:
+        """Click Retrain, then Keep or Discard where the session asks."""
+        session = work.session
+        session.retrain(seconds)
+        last = session.last_round
+        if last is None:
+            raise RuntimeError("the session has trained but knows of no round")
+        verdict = str(last.decision.verdict)
+        if session.round is not None:
+            better = self._looks_better(work)
+            (session.keep if better else session.discard)()
+            verdict += "-kept" if better else "-discarded"
+        elif last.parent.untrained:
+            verdict = "first"
+        return Outcome(verdict, self._predictor(last.candidate), last.steps, last.decision.sentence)
+
+    def _looks_better(self, work: Work) -> bool:
+        session = work.session
+        index, view = work.last_view(VIEW)
+        after = self._seen(work, index, view)
+        session.flip()
+        before = self._seen(work, index, view)
+        session.flip()
+        return after - before > LEAST_SEEN
+
+    def _seen(self, work: Work, index: int, view: Box) -> float:
+        found = score_one(self.task, self.task.train[index].truth[view], np.asarray(work.labels(index)[view]))
+        return (found.score + found.dice) / 2
+
+    def _predictor(self, version: ModelVersion) -> Predict:
+        from napari_unet.model.checkpoint import load_checkpoint
+
+        return predictor_of(load_checkpoint(version.path))
