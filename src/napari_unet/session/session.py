@@ -15,7 +15,7 @@ from napari_unet.session.state import LabelState
 from napari_unet.session.suggesting import Suggesting
 
 
-class Session(Suggesting, Resuming, Comparing, Correcting, Exporting, Reopening):
+class Session(Reopening, Suggesting, Resuming, Comparing, Correcting, Exporting):
     """Images, labels, models and jobs of one viewer or one script.
 
     Commands are methods; what they change is told through `events`, on the main thread. Nothing
