@@ -1,39 +1,71 @@
-"""The folder in which a piece of work keeps its models and scores."""
+"""The folder of one piece of work: images by reference, what is known, models, scores."""
 
 from __future__ import annotations
 
+import json
 import os
+import platform
 import shutil
 import time
-from dataclasses import dataclass
+import uuid
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import platformdirs
 
-from napari_unet.errors import OutputError
+from napari_unet import __version__
+from napari_unet.errors import OutputError, UserError
+from napari_unet.io.atomic import atomic_path
+from napari_unet.project.lock import FolderLock
+
+SCHEMA = 1
+_FOLDERS = ("models", "scores", "truths", "images")
 
 
-@dataclass(frozen=True)
 class WorkFolder:
-    """A folder of models, numbered in the order in which they were made, and of temporary scores.
+    """A project on the disk; open in one process at a time.
 
     ::
 
         2026-01-31_101500_4711/
+          project.json              schema, identity, versions
+          images.json               images by reference, and which truths they have
+          models.json               where models came from, how they did, which one is current
+          <name>.json               further documents: settings, …
+          truths/<image>/           journals: what the user said, what was predicted
           models/001.safetensors    each candidate and each imported checkpoint
+          images/                   copies of images that had no file
           scores/                   memory-mapped scores, removed when the work is closed
+          lock                      held while a process has the project open
 
     Parameters
     ----------
     path : Path
-        The folder; it exists.
+        The folder; it exists and holds a ``project.json``.
+
+    Raises
+    ------
+    UserError
+        If it is no project, of a newer version, or open elsewhere.
     """
 
-    path: Path
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.header = read_project(path)
+        try:
+            self._lock = FolderLock(path / "lock")
+            for name in _FOLDERS:
+                (path / name).mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"The project '{path}' cannot be written: {error.strerror}.", "Move it to a folder that you may write."
+            ) from error
+        self._sweep()
 
     @classmethod
     def create(cls, parent: str | Path | None = None) -> WorkFolder:
-        """Make a new folder.
+        """Make a new project.
 
         Parameters
         ----------
@@ -45,26 +77,43 @@ class WorkFolder:
         OutputError
             If the folder cannot be made.
         """
-        root = Path(parent) if parent is not None else _default_root()
-        path = root / f"{time.strftime('%Y-%m-%d_%H%M%S')}_{os.getpid()}"
-        number = 1
-        while path.exists():
-            number += 1
-            path = path.with_name(f"{path.name.split('.')[0]}.{number}")
+        root = Path(parent) if parent is not None else default_root()
+        stem = f"{time.strftime('%Y-%m-%d_%H%M%S')}_{os.getpid()}"
+        path, number = root / stem, 1
         try:
-            for name in ("models", "scores"):
-                (path / name).mkdir(parents=True)
+            root.mkdir(parents=True, exist_ok=True)
+            while not _make(path):
+                number += 1
+                path = root / f"{stem}.{number}"
+            header = {
+                "schema": SCHEMA,
+                "uuid": str(uuid.uuid4()),
+                "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+                "versions": {
+                    "napari-unet": __version__,
+                    "numpy": np.__version__,
+                    "python": platform.python_version(),
+                },
+            }
+            write_json(path / "project.json", header)
         except OSError as error:
             raise OutputError(
-                f"The folder for models, '{path}', cannot be made: {error.strerror}.",
+                f"The project folder '{path}' cannot be made: {error.strerror}.",
                 "Free some space or set NAPARI_UNET_HOME to a folder that you may write to.",
             ) from error
         return cls(path)
 
+    # ---- models and scores ---------------------------------------------------------------------
+
     def next_model(self) -> Path:
         """Return the path for the next model."""
-        numbers = [int(p.stem) for p in (self.path / "models").glob("*.safetensors") if p.stem.isdigit()]
+        numbers = [int(path.stem) for path in self.models()]
         return self.path / "models" / f"{max(numbers, default=0) + 1:03d}.safetensors"
+
+    def models(self) -> list[Path]:
+        """Return the models made so far, the oldest first."""
+        files = (self.path / "models").glob("*.safetensors")
+        return sorted((path for path in files if path.stem.isdigit()), key=lambda path: int(path.stem))
 
     def new_scores(self) -> Path:
         """Return a path for the scores of one run; of the earlier ones only the newest two stay."""
@@ -74,14 +123,129 @@ class WorkFolder:
             old.unlink(missing_ok=True)
         return folder / f"{int(files[-1].stem) + 1 if files else 1}.npy"
 
+    # ---- documents -----------------------------------------------------------------------------
+
+    def documents(self) -> dict[str, Any]:
+        """Return every document, by name.
+
+        Raises
+        ------
+        UserError
+            If one is damaged.
+        """
+        return {path.stem: read_json(path) for path in sorted(self.path.glob("[!.]*.json"))}
+
+    # ---- life ----------------------------------------------------------------------------------
+
     def close(self) -> None:
-        """Remove the scores, and the folder itself if no model was made."""
+        """Remove the scores, and the folder itself if nothing in it is worth keeping; let others open it."""
         shutil.rmtree(self.path / "scores", ignore_errors=True)
-        models = self.path / "models"
-        if models.is_dir() and not any(models.iterdir()):
+        worth = self.path.is_dir() and is_worth_keeping(self.path)
+        self._lock.release()
+        if not worth:
             shutil.rmtree(self.path, ignore_errors=True)
 
+    def move(self, target: Path) -> WorkFolder:
+        """Move the project and return it at its new place; this one is then closed.
 
-def _default_root() -> Path:
+        Nothing is removed before the copy is complete.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be moved; it then stays where it was.
+        """
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.release()
+            try:
+                os.rename(self.path, target)
+            except OSError:  # another disk
+                partial = target.with_name(f".{target.name}.moving")
+                shutil.rmtree(partial, ignore_errors=True)
+                shutil.copytree(self.path, partial)
+                os.rename(partial, target)
+                shutil.rmtree(self.path, ignore_errors=True)
+        except OSError as error:
+            self._lock = FolderLock(self.path / "lock")
+            raise OutputError(
+                f"The project cannot be moved to '{target}': {error.strerror or error}.",
+                "Choose another folder; the project stays where it is.",
+            ) from error
+        return WorkFolder(target)
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left half-written, and its scores."""
+        for folder in (self.path, self.path / "models", *(self.path / "truths").iterdir()):
+            for path in folder.glob(".*.*") if folder.is_dir() else ():
+                if path.is_file():
+                    path.unlink(missing_ok=True)
+        for path in (self.path / "scores").iterdir():
+            path.unlink(missing_ok=True)
+        for path in (self.path / "images").glob(".*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def default_root() -> Path:
+    """Return the folder of all projects that were not moved elsewhere."""
     home = os.environ.get("NAPARI_UNET_HOME")
     return Path(home) if home else Path(platformdirs.user_data_dir("napari-unet", appauthor=False)) / "work"
+
+
+def is_worth_keeping(path: Path) -> bool:
+    """Tell whether a project holds anything that the user said, or a model."""
+    said = any((path / "truths").glob("*/*.journal"))
+    return said or any(model.stem.isdigit() for model in (path / "models").glob("*.safetensors"))
+
+
+def read_project(path: Path) -> dict[str, Any]:
+    """Return what a project says about itself.
+
+    Raises
+    ------
+    UserError
+        If it is no project, or a newer version made it.
+    """
+    if not (path / "project.json").is_file():
+        raise UserError(f"The folder '{path}' is no project.", "Choose a folder that holds a project.json.")
+    header = read_json(path / "project.json")
+    schema = header.get("schema") if isinstance(header, dict) else None
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise UserError(
+            f"The project '{path.name}' has schema {schema!r}; this version reads up to {SCHEMA}.",
+            "Update napari-unet, then open it again.",
+        )
+    return dict(header)
+
+
+def read_json(path: Path) -> Any:
+    """Return the value in a JSON file.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"The file {path.name!r} of the project cannot be read: {error}.",
+            "Restore it from a backup, if there is one.",
+        ) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a JSON file, all at once."""
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    with atomic_path(path, overwrite=True) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _make(path: Path) -> bool:
+    """Make a folder; return whether it is new."""
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return False
+    return True

@@ -38,3 +38,12 @@ class Documents:
         for name, value in values.items():
             if name in self._load:
                 self._load[name](value)
+
+    def dump_all(self) -> dict[str, Any]:
+        """Return every value, dumped, touched or not."""
+        return {name: dump() for name, dump in self._dump.items()}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all that is registered."""
+        return tuple(self._dump)

@@ -1,0 +1,194 @@
+"""Taking a session apart, and putting it together again from a project."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from napari_unet.errors import UserError
+from napari_unet.image.axes import canonical_view, label_axes
+from napari_unet.image.source import ImageSource
+from napari_unet.jobs import JobRunner
+from napari_unet.learning.edits import State
+from napari_unet.learning.truth import Truth
+from napari_unet.project.fingerprint import Fingerprint
+from napari_unet.project.folder import WorkFolder
+from napari_unet.project.images import open_again
+from napari_unet.project.truths import TruthFiles
+from napari_unet.session.describing import model_from_json, origin_from_json, unlisted_model
+from napari_unet.session.history import History
+from napari_unet.session.saving import Saving
+from napari_unet.session.state import Curve, ImageState, LabelState
+from napari_unet.session.training import Training
+
+OWN = ("project", "images", "models", "settings", "view")  # documents that are read in an order of their own
+
+
+@dataclass(frozen=True)
+class MissingImage:
+    """An image of the project that could not be opened.
+
+    Parameters
+    ----------
+    image_id : str
+        Its id; the same once it is found.
+    name : str
+        Its name.
+    problem : UserError
+        Why: moved, changed, or never saved.
+    """
+
+    image_id: str
+    name: str
+    problem: UserError
+
+
+class Restoring(Saving, Training):
+    """Reads what `Saving` wrote."""
+
+    def __init__(self, runner: JobRunner | None = None, folder: WorkFolder | None = None) -> None:
+        super().__init__(runner, folder)
+        self.missing_images: dict[str, MissingImage] = {}
+        self._fresh: dict[str, Any] | None = None  # the documents of a session that has done nothing
+
+    def deliver(self, seconds: float = 0.008) -> None:
+        """See `Saving.deliver`."""
+        self._remember_fresh()
+        super().deliver(seconds)
+
+    # ---- leaving and arriving ------------------------------------------------------------------
+
+    def _remember_fresh(self) -> None:
+        if self._fresh is None:
+            own = self.documents.dump_all()
+            self._fresh = {name: value for name, value in own.items() if name not in OWN}
+
+    def _leave(self) -> None:
+        """Save and let go of everything."""
+        self._remember_fresh()
+        self._close_project()
+        if self._folder is not None:
+            self._folder.close()
+        self._folder = None
+        self.images.clear()
+        self.versions.clear()
+        self.missing_images.clear()
+        kept: tuple[dict[str, Any], ...] = (self._gone, self._copies, self._kept, self._to_keep)
+        for memory in (*kept, self._taught, self._decisions):
+            memory.clear()
+        self._images_json, self._used = [], frozenset()
+        self.history, self.curve = History(), Curve()
+        self.model, self.round, self.preview = None, None, None
+        self.last_view, self.last_round = None, None
+
+    def _tell_opened(self, problems: list[UserError]) -> None:
+        events = self.events
+        for tell in (events.project_changed, events.images_changed, events.model_changed):
+            tell.emit()
+        for image_id, image in self.images.items():
+            if self.model is not None and self.key(self.model) in image.labels:
+                events.labels_created.emit(image_id)
+            events.known_changed.emit(image_id)
+        events.round_changed.emit()
+        events.history_changed.emit()
+        for problem in problems:
+            events.message.emit("error", str(problem), "")
+
+    def _number_on(self, ids: Iterable[str]) -> None:
+        numbers = [int(number) for _, _, number in (image_id.rpartition("-") for image_id in ids) if number.isdigit()]
+        self._numbers = itertools.count(max(numbers, default=0) + 1)
+
+    # ---- models --------------------------------------------------------------------------------
+
+    def _load_models(self, entries: list[Any], folder: WorkFolder, problems: list[UserError]) -> None:
+        for entry in entries:
+            version = _tried(partial(model_from_json, entry, folder.path), problems)
+            if version is None:
+                continue
+            self.versions.append(version)
+            taught = frozenset(entry.get("taught_by", ()))
+            self._taught[version.header.weights_hash] = taught
+            if entry.get("used"):
+                self._used |= {version.header.weights_hash}
+            if entry.get("current"):
+                self.model = version
+        listed = {version.path for version in self.versions}
+        for path in folder.models():
+            if str(path) not in listed:
+                # The process ended between writing the model and saying so.
+                version = _tried(partial(unlisted_model, path), problems)
+                if version is not None:
+                    self.versions.append(version)
+
+    # ---- images --------------------------------------------------------------------------------
+
+    def _load_image(self, entry: dict[str, Any], folder: WorkFolder, problems: list[UserError]) -> None:
+        image_id, name = str(entry["id"]), str(entry["name"])
+        try:
+            source, touched = open_again(entry["parts"], folder.path, name)
+        except UserError as error:
+            self._gone[image_id] = entry
+            if any(truth["known"] for truth in entry["truths"]):
+                self.missing_images[image_id] = MissingImage(image_id, name, error)
+                problems.append(error)
+            return
+        if touched:
+            hint = "If it is another image now, remove its layer."
+            problems.append(UserError(f"The file of {name!r} was written since; what was sampled is the same.", hint))
+        _tried(lambda: self._take_image(entry, source), problems)
+
+    def _take_image(self, entry: dict[str, Any], source: ImageSource) -> None:
+        """Take an image of the project into the session, with its truths."""
+        image_id = str(entry["id"])
+        image = ImageState(image_id, source)
+        store = self._store
+        for part in entry["parts"]:
+            file = part["file"]
+            if store is not None and file and file.get("fingerprint") and source.path == file["absolute"]:
+                store.know(file["absolute"], Fingerprint.from_json(file["fingerprint"]))
+        for truth in entry["truths"]:
+            image.labels[tuple(truth["key"])] = self._load_truth(entry, truth, source)
+        self.images[image_id] = image
+        self._gone.pop(image_id, None)
+        if entry.get("copied") and source.path is not None:
+            self._copies[image_id] = source.path
+        self._kept[image_id] = source.data
+        self._track_saved()
+
+    def _load_truth(self, entry: dict[str, Any], truth: dict[str, Any], source: ImageSource) -> LabelState:
+        """Return the labels of an image as they were saved last."""
+        axes = label_axes(source.axes)
+        lengths = dict(zip("TZYX", source.shape, strict=True))
+        array = np.zeros([lengths[letter] for letter in axes], np.dtype(truth["dtype"]))
+        restored = Truth(
+            canonical_view(array, axes), empty=True, instances=bool(truth["instances"]), rim_z=int(truth["rim_z"])
+        )
+        files = TruthFiles.at(self.folder.path / "truths" / entry["folder"], truth["name"])
+        known, predicted = files.read(restored.shape)
+        for t, box, arrays in predicted.boxes():
+            restored.set_prediction(t, box, arrays["values"])
+        for t, box, arrays in known.boxes():
+            restored.restore(t, box, State(arrays["labels"], arrays["known"], arrays["changed"]))
+        restored.see(max(int(canvas.meta.get("last_id", 0)) for canvas in (known, predicted)))
+        return LabelState(restored, array, origin_from_json(predicted.meta.get("origin")))
+
+    def _track_saved(self) -> None:
+        """Watch truths that are on the disk as they are."""
+        for image in self.images.values():
+            for key, labels in image.labels.items():
+                if (image.image_id, key) not in self._trackers:
+                    self._add_tracker(image, key, labels, saved=True)
+
+
+def _tried(command: Callable[[], Any], problems: list[UserError]) -> Any:
+    """Return what a command returns, or None after noting its error."""
+    try:
+        return command()
+    except UserError as error:
+        problems.append(error)
+        return None
