@@ -10,13 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet import __version__
 from napari_unet.jobs import JobContext
+from napari_unet.learning.assignment import Assignment
 from napari_unet.learning.decision import Decision, decide
 from napari_unet.learning.preparation import matched
 from napari_unet.learning.samples import Block, Split
 from napari_unet.learning.settings import TrainSettings
 from napari_unet.model.header import ClassInfo
 from napari_unet.session.kept import KeptState
-from napari_unet.session.training_tasks import KnownImage, TrainOutcome, agreement_of, run_trainer, split_of
+from napari_unet.session.training_tasks import (
+    KnownImage,
+    TrainOutcome,
+    agreement_of,
+    guard_scores,
+    run_trainer,
+    split_of,
+)
 
 if TYPE_CHECKING:
     from napari_unet.model.checkpoint import Checkpoint
@@ -45,6 +53,10 @@ class FinalRequest:
         Where to save it.
     kept : KeptState or None
         Where the state is kept meanwhile.
+    assignment : Assignment or None
+        Which places validate.
+    guard : tuple of KnownImage
+        The regions that the work began with, where it must not forget.
     """
 
     start: str
@@ -54,6 +66,8 @@ class FinalRequest:
     settings: TrainSettings
     target: str
     kept: KeptState | None = None
+    assignment: Assignment | None = None
+    guard: tuple[KnownImage, ...] = ()
 
 
 def default_steps(n_known: int) -> int:
@@ -80,7 +94,7 @@ def finalize(context: JobContext, request: FinalRequest) -> TrainOutcome:
     context.progress(0, 0, "loading the models")
     root, against = load_checkpoint(request.start), load_checkpoint(request.against)
     start = root if request.classes is None else root.with_classes(request.classes)
-    split = split_of(context, request.images, start.header, request.settings.seed)
+    split = split_of(context, request.images, start.header, request.settings.seed, request.assignment)
     trainer = Trainer(start, split.training, split.validation, request.settings)
     run_trainer(context, trainer, request.images, request.kept, "training the final model")
     context.check()
@@ -94,7 +108,9 @@ def finalize(context: JobContext, request: FinalRequest) -> TrainOutcome:
     before = block_scores(against, split, request.settings, stop)
     context.check()
     n_known = [block.n_known for block, _ in scored]
-    decision = _worded(decide([score for _, score in scored], [score for _, score in before], n_known=n_known))
+    guard = guard_scores(result.checkpoint, against, request.guard, request.settings)
+    after = [score for _, score in scored]
+    decision = _worded(decide(after, [score for _, score in before], n_known=n_known, guard=guard))
     provenance = _provenance(request, root, decision, result.steps)
     provenance[KEY]["blocks"] = [_block_values(block, score) for block, score in scored]
     header = replace(

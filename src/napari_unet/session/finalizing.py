@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from napari_unet.errors import TrainingError
-from napari_unet.image.boxes import Box, inside, overlap
 from napari_unet.jobs import Job
 from napari_unet.session.finalize_tasks import (
     KEY,
@@ -19,7 +17,7 @@ from napari_unet.session.finalize_tasks import (
 from napari_unet.session.kept import KeptState
 from napari_unet.session.state import ModelVersion
 from napari_unet.session.training import Training
-from napari_unet.session.training_tasks import KnownCrop, KnownImage
+from napari_unet.session.training_tasks import KnownImage
 
 
 @dataclass(frozen=True)
@@ -118,6 +116,8 @@ class Finalizing(Training):
             final_settings(plan.steps, plan.seed, plan.threads),
             target or str(self.folder.next_model()),
             KeptState(str(self.folder.path), self.keep_state_every, checkpoints=checkpoints, final=True),
+            self.current_assignment(),
+            self.guard_images(current),
         )
 
     def finalize(self, steps: int | None = None, threads: int = 1) -> Job | None:
@@ -143,9 +143,11 @@ class Finalizing(Training):
         UserError
             If a round runs or waits for a decision.
         """
+        self.acted()
         self.need_no_round()
         for name in ("train", "model"):
             self.need_idle(name)
+        self.close_region()
         current, request = self.need_model(), self.final_request(steps, threads)
         return self._start_round(current, finalize, request, request.images)
 
@@ -154,28 +156,9 @@ class Finalizing(Training):
         return next((version for version in reversed(self.versions) if KEY in version.header.provenance), None)
 
     def _everything(self) -> tuple[KnownImage, ...]:
-        """Return what is known in all images, in an order that does not depend on when they were opened.
+        """Return what is known and may teach in all images, in an order that does not depend on when they were opened.
 
         Intensity statistics are left to be measured anew: the session's may stem from a view.
         """
-        found = (_without(image, self._audited(image.image_id)) for image in self._known_images(self.need_model()))
-        images = (replace(image, statistics=None) for image in found if image.crops)
+        images = (replace(image, statistics=None) for image in self._known_images(self.need_model()))
         return tuple(sorted(images, key=lambda image: image.image_id))
-
-    def _audited(self, image_id: str) -> list[tuple[int, Box]]:
-        audits: tuple[Any, ...] = getattr(self, "audits", ())
-        return [(audit.t, audit.box) for audit in audits if audit.image_id == image_id]
-
-
-def _without(image: KnownImage, places: list[tuple[int, Box]]) -> KnownImage:
-    """Return an image with some places unknown; crops in which nothing is left go."""
-    crops = []
-    for crop in image.crops:
-        known = crop.known.copy()
-        for t, box in places:
-            common = overlap(box, crop.box) if t == crop.t else None
-            if common is not None:
-                known[inside(common, crop.box)] = False
-        if known.any():
-            crops.append(KnownCrop(crop.t, crop.box, crop.labels, known, crop.changed & known))
-    return replace(image, crops=tuple(crops))

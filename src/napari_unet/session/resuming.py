@@ -61,7 +61,15 @@ class Resuming(Finalizing):
             images = self._images_of(interrupted, kept)
             if not interrupted.final:
                 target = str(self.folder.next_model())
-                request = TrainRequest(start.path, images, interrupted.settings, target, kept)
+                request = TrainRequest(
+                    start.path,
+                    images,
+                    interrupted.settings,
+                    target,
+                    kept,
+                    self.current_assignment(),
+                    self.guard_images(start),
+                )
                 return self._start_round(start, train, request, images)
             against = self._version_of(interrupted.checkpoints.get("against", ""))
             base = self.final_request(interrupted.settings.steps)

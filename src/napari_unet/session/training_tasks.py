@@ -134,13 +134,13 @@ def agreement_of(decision: Decision) -> dict[str, float | int | None]:
 
 
 def guard_scores(
-    candidate: Checkpoint, parent: Checkpoint, request: TrainRequest
+    candidate: Checkpoint, parent: Checkpoint, regions: Sequence[KnownImage], settings: TrainSettings
 ) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Return the scores of candidate and parent on the regions that the work began with; None without any."""
-    if not request.guard:
+    if not regions:
         return None
     measured: dict[str, Statistics] = {}
-    first, second = (region_scores(model, request.guard, request.settings, measured) for model in (candidate, parent))
+    first, second = (region_scores(model, regions, settings, measured) for model in (candidate, parent))
     return first, second
 
 
@@ -157,7 +157,7 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     run_trainer(context, trainer, request.images, request.kept, "training")
     result = trainer.result
     n_known = [block.n_known for block in split.blocks] if len(result.scores) == len(split.blocks) else None
-    guard = guard_scores(result.checkpoint, checkpoint, request)
+    guard = guard_scores(result.checkpoint, checkpoint, request.guard, request.settings)
     decision = decide(result.scores, result.parent_scores, n_known=n_known, guard=guard)
     if split.blocks and not result.scores:
         sentence = "Preliminary: stopped before it was measured; compare before and after, then keep or discard."
