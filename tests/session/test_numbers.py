@@ -39,7 +39,7 @@ def reopened(session):
 
 
 def test_a_region_gets_the_score_of_the_prediction_before(opened):
-    session, image_id, labels = opened
+    session, image_id, _ = opened
     where = box(10, 32, 10, 32)
     before = session.labels_array(image_id)[10:32, 10:32].copy()
     stroke(session, image_id, 0, where, 0)  # all of it is background, says the user
@@ -144,7 +144,7 @@ def test_rounds_get_the_blocks_and_hand_them_back(opened):
 
 
 def test_random_regions_never_reach_training_and_tell_the_accuracy_of_the_model_of_now(opened):
-    session, image_id, labels = opened
+    session, image_id, _ = opened
     hidden = box(0, 48, 0, 48)
     session.accept_box(image_id, 0, box(0, 96, 0, 96))
     session.labels(image_id).truth.labels[0, 0, 5, 5] = 4711  # what the user would have said there

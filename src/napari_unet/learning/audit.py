@@ -72,7 +72,7 @@ class Accuracy:
 
 def accuracy(scores: Sequence[float]) -> Accuracy | None:
     """Return the accuracy from the scores of random regions; None without any."""
-    if not scores:
+    if len(scores) == 0:
         return None
     low, high = bootstrap(scores)
     return Accuracy(float(np.mean(scores)), low, high, len(scores))

@@ -79,7 +79,7 @@ def trend(points: Sequence[Point]) -> Trend | None:
     means = rolling(points)[LAST - 1 :]
     now = means[-1][1]
     off = [time for time, mean in means if abs(mean - now) > RISE]
-    begin = minutes[0] if not off else max(off)
+    begin = points[0][0] if not off else max(off)
     flat = 0.0 if abs(change) > RISE else float(minutes[-1] - begin)
     return Trend(now, now - change, flat)
 
