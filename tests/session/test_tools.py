@@ -1,4 +1,4 @@
-"""All correction tools on volumes, time series and several images: each is one step, and undo takes all of them back."""
+"""All correction tools on volumes, series and several images: each is one step, and undo takes all of them back."""
 
 import numpy as np
 import pytest

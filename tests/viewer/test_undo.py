@@ -91,7 +91,7 @@ def test_delete_join_and_accept_are_steps_too(segmented: Any, screen: Any) -> No
     assert not (layer.data == ids[0]).any()
     screen.move(centers[1])
     screen.key(Qt.Key.Key_J)
-    assert "other object" in panel.message.sentence.text()
+    assert "other object" in panel.known.hint.text()
     screen.move(centers[2])
     screen.key(Qt.Key.Key_J)
     assert (layer.data[first == ids[2]] == ids[1]).all()

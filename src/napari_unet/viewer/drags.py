@@ -98,9 +98,25 @@ def data_point(layer: Labels, event: Any) -> Point | None:
     """
     if len(event.dims_displayed) == 2:
         return tuple(float(v) for v in layer.world_to_data(event.position))
-    before = len(event.position) - layer.ndim
-    displayed = [d - before for d in event.dims_displayed]
-    start, end = layer.get_ray_intersections(event.position, event.view_direction, displayed, world=True)
+    return first_hit(layer, event.position, event.view_direction, event.dims_displayed)
+
+
+def first_hit(layer: Labels, position: Any, toward: Any, displayed: Sequence[int]) -> Point | None:
+    """Return the first labelled voxel along a line of sight, in data coordinates, or None.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+        The layer.
+    position : sequence of float
+        A place on the line, world coordinates.
+    toward : ndarray
+        Where the camera looks, world coordinates.
+    displayed : sequence of int
+        The viewer's axes on screen, three.
+    """
+    before = len(position) - layer.ndim
+    start, end = layer.get_ray_intersections(position, toward, [d - before for d in displayed], world=True)
     if start is None or end is None:
         return None
     line = sweep.interpolate(start, end, 4.0)

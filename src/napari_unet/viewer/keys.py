@@ -1,29 +1,23 @@
-"""Keys on the canvas: they act on the object under the pointer."""
+"""Keys on the canvas: which does what, while the panel is open."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
 from napari_unet.errors import UserError
+from napari_unet.viewer.keymap import ACTIONS, Action, default_keys, load_keys, save_keys, shown
 
 if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_unet.viewer.link import ViewerLink
 
-# Key, what it does; in the order of the panel's list.
-KEYS = (
-    ("A", "Accept the object under the pointer"),
-    ("Shift-A", "Accept the view"),
-    ("D", "Delete the object under the pointer"),
-    ("J", "Join: point at one object, J, point at another, J"),
-    ("S", "Split: point into one half, S, point into the other, S"),
-    ("K", "Show what is known"),
-    ("Control-Z", "Undo"),
-    ("Control-Shift-Z", "Redo"),
-)
-_UNDO_KEYS = ("Control-Z", "Control-Shift-Z", "Control-Y")
+_OTHER_REDO = "Control-Y"
+_CANCEL = "Escape"
 
 
 class CanvasKeys:
@@ -33,93 +27,116 @@ class CanvasKeys:
     ----------
     link : ViewerLink
         What the keys act on.
+
+    Attributes
+    ----------
+    keys : dict of str to str
+        The key of each action, as in the user's file.
     """
 
+    changed = Signal()
+
     def __init__(self, link: ViewerLink) -> None:
-        self.link = link
-        self._first: tuple[str, str, int, tuple[int, int, int]] | None = None
-        actions: dict[str, Callable[[], None]] = {
-            "A": self.accept,
-            "Shift-A": link.accept_view,
-            "D": self.delete,
-            "J": self.join,
-            "S": self.split,
-            "K": link.toggle_known,
-            "Control-Z": link.undo,
-            "Control-Shift-Z": link.redo,
+        self.link, self.viewer, self.tools = link, link.viewer, link.tools
+        self._layers: list[Labels] = []
+        self._bound: list[str] = []
+        self._actions: dict[str, Callable[[], None]] = {
+            "accept": self.tools.accept,
+            "accept_view": link.accept_view,
+            "accept_region": self.tools.accept_region,
+            "delete": self.tools.delete,
+            "join": self.tools.join,
+            "split": self.tools.split,
+            "new_object": self.tools.new_object,
+            "known": link.toggle_known,
+            "undo": link.undo,
+            "redo": link.redo,
         }
-        for key, action in actions.items():
-            link.viewer.bind_key(key, _ignoring_argument(action), overwrite=True)
+        if hasattr(link, "next_region"):
+            self._actions["next"] = link.next_region
+        self.keys = default_keys()
+        try:
+            self.keys = load_keys()
+        except UserError as error:
+            sentence = str(error)  # told once the panel listens
+            QTimer.singleShot(0, lambda: link.session.events.message.emit("error", sentence, ""))
+        self._bind()
+        self.tools.hinted.connect(self._on_hint)
+
+    def _bind(self) -> None:
+        self._bound = [self.keys[name] for name in self._actions]
+        for target in (self.viewer, *self._layers):
+            self._bind_to(target)
+
+    def _bind_to(self, target: Any) -> None:
+        for name, action in self._actions.items():
+            target.bind_key(self.keys[name], _ignoring_argument(self._ending(name, action)), overwrite=True)
+
+    def _unbind(self, target: Any) -> None:
+        for key in self._bound:
+            target.bind_key(key, None)
+
+    def _ending(self, name: str, action: Callable[[], None]) -> Callable[[], None]:
+        """Return an action that ends a tool begun before, unless it is its second half."""
+
+        def run() -> None:
+            if name != "known":
+                self.tools.end_other(name)
+            action()
+
+        return run
+
+    def _on_hint(self, hint: str) -> None:
+        """Let Escape end a tool that was begun; otherwise it is napari's."""
+        for target in (self.viewer, *self._layers):
+            action = _ignoring_argument(self.tools.cancel) if hint else None
+            target.bind_key(_CANCEL, action, overwrite=True)
 
     def close(self) -> None:
         """Take the keys back from the viewer."""
-        for key, _ in KEYS:
-            self.link.viewer.bind_key(key, None)
+        self.tools.cancel()
+        self.tools.hinted.disconnect(self._on_hint)
+        self._unbind(self.viewer)
+        for layer in tuple(self._layers):
+            self.release_layer(layer)
 
     def bind_layer(self, layer: Labels) -> None:
-        """Replace napari's own undo on a result layer: the session's is the only one."""
-        for key, action in zip(_UNDO_KEYS, (self.link.undo, self.link.redo, self.link.redo), strict=True):
-            layer.bind_key(key, _ignoring_argument(action), overwrite=True)
+        """Let the keys win over napari's own on a result layer; the session's undo is the only one."""
+        self._layers.append(layer)
+        self._bind_to(layer)
+        layer.bind_key(_OTHER_REDO, _ignoring_argument(self.link.redo), overwrite=True)
 
     def release_layer(self, layer: Labels) -> None:
-        """Give a layer its own undo back."""
-        for key in _UNDO_KEYS:
-            layer.bind_key(key, None)
+        """Give a layer its own keys back."""
+        if layer in self._layers:
+            self._layers.remove(layer)
+            self._unbind(layer)
+            layer.bind_key(_OTHER_REDO, None)
 
-    # ---- actions -------------------------------------------------------------------------------
+    def choose(self, keys: Mapping[str, str]) -> None:
+        """Take other keys from now on and keep them for the next time.
 
-    def accept(self) -> None:
-        """Accept the object under the pointer."""
-        self._at_pointer(lambda image_id, t, point: self.link.session.accept_object(image_id, t, point))
+        Parameters
+        ----------
+        keys : mapping of str to str
+            The key of every action.
+        """
+        save_keys(keys)
+        self.tools.cancel()
+        for target in (self.viewer, *self._layers):
+            self._unbind(target)
+        self.keys = dict(keys)
+        self._bind()
+        self.changed.emit()
 
-    def delete(self) -> None:
-        """Delete the object under the pointer."""
-        self._at_pointer(lambda image_id, t, point: self.link.session.delete_object(image_id, t, point))
+    def key(self, name: str) -> str:
+        """Return the key of an action as the panel writes it."""
+        return shown(self.keys[name])
 
-    def join(self) -> None:
-        """Join the object under the pointer with the one pointed at before."""
-        self._with_first("join", "Now point at the other object and press J again.", self._join)
-
-    def split(self) -> None:
-        """Split the object under the pointer between here and the place pointed at before."""
-        self._with_first("split", "Now point into the other half of the object and press S again.", self._split)
-
-    def _join(self, image_id: str, t: int, first: tuple[int, ...], second: tuple[int, ...]) -> None:
-        self.link.session.join_objects(image_id, t, (first, second))  # type: ignore[arg-type]
-
-    def _split(self, image_id: str, t: int, first: tuple[int, ...], second: tuple[int, ...]) -> None:
-        self.link.session.split_object(image_id, t, first, second)  # type: ignore[arg-type]
-
-    def _at_pointer(self, command: Callable[[str, int, tuple[int, int, int]], Any]) -> None:
-        def run() -> None:
-            image_id = self.link.image.need()
-            result = self.link.result()
-            if result is None:
-                raise UserError("The image has no labels yet.", "Click Segment first.")
-            place = result.point(self.link.viewer.cursor.position)
-            if place is None:
-                raise UserError("The pointer is outside the image.", "Point at an object.")
-            command(image_id, *place)
-
-        self.link.run(run)
-
-    def _with_first(
-        self, name: str, hint: str, command: Callable[[str, int, tuple[int, ...], tuple[int, ...]], None]
-    ) -> None:
-        """Remember the first place; run the command with it and the second."""
-
-        def pressed(image_id: str, t: int, point: tuple[int, int, int]) -> None:
-            first, self._first = self._first, None
-            if first is not None and first[:3] == (name, image_id, t):
-                command(image_id, t, first[3], point)
-                return
-            labels = self.link.session.labels(image_id)
-            if labels is None or labels.truth.labels[t][point] == 0:
-                raise UserError("There is no object at this place.", "Point at an object.")
-            self._first = (name, image_id, t, point)
-            self.link.session.events.message.emit("info", hint, "")
-
-        self._at_pointer(pressed)
+    @property
+    def offered(self) -> tuple[Action, ...]:
+        """The actions that have a key in this panel, in the order of the list."""
+        return tuple(action for action in ACTIONS if action.name in self._actions)
 
 
 def _ignoring_argument(action: Callable[[], None]) -> Callable[[Any], None]:

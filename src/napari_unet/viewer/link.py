@@ -12,13 +12,16 @@ from qtpy.QtCore import QTimer
 
 from napari_unet.errors import UserError
 from napari_unet.image.boxes import Box
+from napari_unet.viewer.accepting import Accepting
 from napari_unet.viewer.images import ImageChoice
 from napari_unet.viewer.keys import CanvasKeys
 from napari_unet.viewer.layers import METADATA_KEY
 from napari_unet.viewer.lookup import bare_viewer, session_of
+from napari_unet.viewer.next import Guide
 from napari_unet.viewer.overlay import KnownOverlay
 from napari_unet.viewer.results import ResultLayer
 from napari_unet.viewer.shown import ShownResults
+from napari_unet.viewer.tools import CanvasTools
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -43,6 +46,10 @@ class ViewerLink:
         Which image the panel works on.
     results : ShownResults
         The Labels layers.
+    accepting : Accepting
+        Makes what is on screen known, and asks before it is much.
+    tools, keys : CanvasTools, CanvasKeys
+        What napari lacks on the canvas, and the keys for it.
     """
 
     changed = Signal()
@@ -54,6 +61,9 @@ class ViewerLink:
         self.image = ImageChoice(self.viewer, self.session)
         self.results = ShownResults(self.viewer, self.session, self.image, self.run)
         self.overlay: KnownOverlay | None = None
+        self.accepting = Accepting(self)
+        self.guide = Guide(self.viewer, self.image, self.results, self.accepting.region)
+        self.tools = CanvasTools(self)
         self.keys = CanvasKeys(self)
         events = self.session.events
         self._connections: tuple[tuple[Any, Any], ...] = (
@@ -84,8 +94,10 @@ class ViewerLink:
         self.show_known(False)
         for name in tuple(self.session.jobs):
             self.session.cancel(name)
+        self.guide.close()
         self.results.close()
         self.keys.close()
+        self.accepting.close()
         for signal, slot in self._connections:
             signal.disconnect(slot)
         self.viewer.dims.events.order.disconnect(self._tell)
@@ -130,25 +142,11 @@ class ViewerLink:
 
     def accept_view(self) -> None:
         """Accept what is on screen."""
-
-        def command() -> None:
-            image_id = self.image.need()
-            t, view = self.image.view()
-            if view is None:
-                raise UserError("The image is not on screen.", "Move it into view first.")
-            self.session.accept_box(image_id, t, view)
-
-        self.run(command)
+        self.accepting.view()
 
     def accept_slice(self) -> None:
         """Accept the whole plane that is shown, whatever the order of the axes."""
-
-        def command() -> None:
-            image_id = self.image.need()
-            t, plane = self.image.plane()
-            self.session.accept_box(image_id, t, plane, "accept slice")
-
-        self.run(command)
+        self.accepting.slice()
 
     def undo(self) -> None:
         """Take the newest step of the session back."""
@@ -157,6 +155,18 @@ class ViewerLink:
     def redo(self) -> None:
         """Do the step that was undone last again."""
         self.run(self.session.redo)
+
+    def next_region(self) -> None:
+        """Go to the region most worth correcting."""
+        self.run(self.guide.next_region)
+
+    def done_region(self) -> None:
+        """Take the region that the user was led to as right, or as labelled completely."""
+        self.run(self.guide.done_region)
+
+    def skip_region(self) -> None:
+        """Leave the region that the user was led to."""
+        self.run(self.session.skip_region)
 
     def start_labels(self) -> None:
         """Give the current image empty labels to paint in, for a model that has seen no stroke yet."""

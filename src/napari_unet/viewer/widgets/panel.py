@@ -74,6 +74,7 @@ class UNetPanel(QWidget):
             (events.job_changed, self._on_job),
             (events.round_changed, self._on_model),
             (events.history_changed, self._on_history),
+            (events.suggestion_changed, self._on_history),
             (events.message, self._on_message),
             (self.link.image.changed, self._on_image),
             (self.link.changed, self._on_link),
