@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_unet.errors import UserError
 from napari_unet.image.source import ImageSource
 from napari_unet.jobs import JobRunner
 from napari_unet.learning.assignment import GAP
 from napari_unet.learning.audit import AuditRegion, audited
 from napari_unet.learning.decision import decide
 from napari_unet.learning.truth import Truth
+from napari_unet.model.checkpoint import own_header
 from napari_unet.project.folder import WorkFolder
 from napari_unet.session import Session, training_tasks
 from napari_unet.session.crops import known_crops
@@ -114,6 +117,29 @@ def test_the_first_regions_guard_and_a_candidate_that_forgets_is_not_adopted(ope
     assert session.last_round.decision.verdict == "keep"
     assert "forgets" in session.last_round.decision.sentence
     assert session.model is session.last_round.parent
+
+
+def test_use_anyway_is_recorded_and_can_be_taken_back(opened, monkeypatch):
+    session, image_id, _ = opened
+    with pytest.raises(UserError, match="kept out"):
+        session.use_anyway()
+    session.accept_box(image_id, 0, box(0, 96, 0, 96))
+    monkeypatch.setattr(training_tasks, "decide", lambda *a, **k: decide([0.4] * 9, [0.5] * 9))
+    session.retrain(steps=1)
+    parent = session.model
+    assert session.overrulable() is session.last_round
+    session.use_anyway()
+    assert session.model.header.parent == parent.header.weights_hash
+    assert session.model.summary.startswith("Used anyway, ")
+    assert "The earlier model stays" in session.model.summary
+    on_disk = own_header(Path(session.model.path))
+    assert on_disk.provenance["used_anyway"] == session.model.summary
+    assert on_disk.weights_hash == session.model.header.weights_hash
+    assert session.model in session.versions
+    assert session.overrulable() is None
+    assert session.labels(image_id).model.weights_hash == session.model.header.weights_hash
+    session.back()
+    assert session.model is parent
 
 
 def test_the_guard_is_scored_by_the_real_code(opened):

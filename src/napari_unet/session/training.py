@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from napari_unet.errors import TrainingError, UserError
@@ -18,7 +20,7 @@ from napari_unet.session.models import Modelling
 from napari_unet.session.numbers import Numbers
 from napari_unet.session.state import Curve, ModelVersion, Round, statistics_key
 from napari_unet.session.steps import LabelStep
-from napari_unet.session.training_tasks import KnownImage, TrainOutcome, TrainRequest, train
+from napari_unet.session.training_tasks import KnownImage, TrainOutcome, TrainRequest, train, write_provenance
 
 TRAIN_PATIENCE = 60.0  # seconds: a step of a large 3D network, and saving the best so far
 
@@ -134,6 +136,7 @@ class Training(Numbers, Modelling):
 
     def keep(self) -> None:
         """Adopt the candidate of a preliminary round."""
+        self.acted()
         waiting = self._need_round()
         self._show_preview(True)
         self._end_round()
@@ -142,6 +145,7 @@ class Training(Numbers, Modelling):
 
     def discard(self) -> None:
         """Drop the candidate of a preliminary round; its predictions disappear."""
+        self.acted()
         waiting = self._need_round()
         self._discarded = waiting
         if self.preview is not None:
@@ -151,6 +155,42 @@ class Training(Numbers, Modelling):
             self.cancel("segment")
         self._end_round()
         self.events.round_changed.emit()
+
+    def use_anyway(self) -> None:
+        """Adopt the candidate of the last round although the numbers spoke against it; the model says so for good.
+
+        Raises
+        ------
+        UserError
+            If the last round kept no candidate out, or a round waits.
+        """
+        self.acted()
+        self.need_no_round()
+        self.need_idle("segment")
+        last = self.overrulable()
+        if last is None:
+            raise UserError("No model was kept out by the last round.", "Click Retrain first.")
+        before = last.candidate
+        sentence = f"Used anyway, {time.strftime('%Y-%m-%d %H:%M')}. {last.decision.sentence}"
+        header = replace(before.header, provenance={**before.header.provenance, "used_anyway": sentence})
+        candidate = replace(before, header=header, summary=sentence)
+        self.versions = [candidate if version is before else version for version in self.versions]
+        self.last_round = replace(last, candidate=candidate)
+        self.adopt(candidate, "use anyway")
+        request = (candidate.path, header.provenance)
+        self.runner.submit(write_provenance, request, lane="train", name="note", on_end=self._tell_failure)
+        self.segment_again(candidate)
+        self.events.round_changed.emit()
+
+    def _tell_failure(self, job: Job) -> None:
+        if job.error is not None:
+            self.events.message.emit("error", str(job.error), job.details)
+
+    def overrulable(self) -> Round | None:
+        """Return the last round if it kept its candidate out and the parent is still current."""
+        last = self.last_round
+        out = last is not None and last.decision.verdict == "keep" and last.candidate in self.versions
+        return last if out and self.round is None and last is not None and self.model is last.parent else None
 
     def _end_round(self) -> None:
         self.round, self.preview = None, None

@@ -181,3 +181,12 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     if request.kept is not None:
         request.kept.remove()
     return TrainOutcome(request.target, load_checkpoint(request.target).header, decision, split.blocks, result.steps)
+
+
+def write_provenance(context: JobContext, request: tuple[str, dict[str, Any]]) -> None:
+    """Replace what a model file says about where it comes from; its weights, and their hash, stay."""
+    from napari_unet.model.checkpoint import load_checkpoint
+
+    path, provenance = request
+    checkpoint = load_checkpoint(path)
+    replace(checkpoint, header=replace(checkpoint.header, provenance=provenance)).save(path)
