@@ -27,6 +27,8 @@ MOSTLY = 0.6  # share of an object inside another from which it counts as its pa
 FALSE = 0.3  # share of a predicted object on true ones below which it is deleted
 RIGHT = 0.95  # share of a view's pixels and of its objects that must be right before it is accepted
 ACCEPT_SHARE = 0.25  # of the actions accept one right object
+SMALLEST = 8  # px; smaller objects are not seen
+DONE = 0.9  # share of an object that is known from which nothing is left to do with it
 FINISHED = 0.95  # share of a view or an image that is known from which a person leaves it
 VIEWS = 3  # random views, in terms of the image's area, that a person looks at before they leave it
 BACKGROUND_SHARE = 0.1  # of the actions are a stroke of background
@@ -34,12 +36,14 @@ BACKGROUND_SHARE = 0.1  # of the actions are a stroke of background
 
 @dataclass(frozen=True)
 class _Fix:
-    """Something to do: which kind, where, and how many pixels it puts right."""
+    """Something to do: which kind, how many pixels it puts right, and where.
+
+    ``places`` are (object of the truth, object on screen): a point of each place lies in both; 0 stands for any.
+    """
 
     kind: Literal["delete", "join", "split", "draw", "accept"]
-    points: tuple[Point, ...]
     area: int
-    object: int = 0  # id in the truth, to be drawn
+    places: tuple[tuple[int, int], ...]
 
 
 class Objects:
@@ -93,43 +97,50 @@ class Objects:
 
     def _fixes(self, work: Work, index: int, view: Box) -> list[_Fix]:
         """List what is wrong, and what is right and not known yet, in a view."""
-        whole_truth, whole_shown = self.task.train[index].truth[0], work.labels(index)[0]
-        known = work.known(index)[0][view[1:]]
-        truth, shown = whole_truth[view[1:]].astype(np.int64), whole_shown[view[1:]].astype(np.int64)
+        truth, shown = self._seen(work, index, view)
+        known = work.known(index)[view][0]
         pairs = count_overlaps(truth, shown)
         first, second, shared, iou = pairs.objects()
         sizes_t, sizes_p = (
             dict(zip(*(a.tolist() for a in pairs.sizes(side)), strict=True)) for side in ("first", "second")
         )
-        done = {t for t in sizes_t if t and _share(known, truth == t) > 0.9}
+        known_t, known_p = (np.bincount(a[known], minlength=int(a.max()) + 1) for a in (truth, shown))
         fixes: list[_Fix] = []
         for t, size in sizes_t.items():
-            if t == 0 or t in done or size < 8:
+            if t == 0 or size < SMALLEST or known_t[t] > DONE * size:
                 continue
             mine = np.flatnonzero(first == t)
             best = int(mine[np.argmax(iou[mine])]) if mine.size else -1
             if best >= 0 and iou[best] >= GOOD:
-                fixes.append(_Fix("accept", (_middle(view, (truth == t) & (shown == second[best])),), size))
+                fixes.append(_Fix("accept", size, ((t, int(second[best])),)))
                 continue
             parts = [i for i in mine if shared[i] > MOSTLY * sizes_p[int(second[i])] and shared[i] >= 0.15 * size]
             joined = sum(int(shared[i]) for i in parts)
             if len(parts) > 1 and joined > MOSTLY * size:
-                points = tuple(_middle(view, (truth == t) & (shown == second[i])) for i in parts)
-                fixes.append(_Fix("join", points, joined))
+                fixes.append(_Fix("join", joined, tuple((t, int(second[i])) for i in parts)))
                 continue
-            around = [i for i in mine if shared[i] > MOSTLY * size]
-            if around and (pair := self._neighbour(t, int(second[around[0]]), first, second, shared, sizes_t)):
-                other = pair
-                p = int(second[around[0]])
-                points = (_middle(view, (truth == t) & (shown == p)), _middle(view, (truth == other) & (shown == p)))
-                fixes.append(_Fix("split", points, min(size, sizes_t[other])))
-                continue
-            if best < 0 or iou[best] < POOR:
-                fixes.append(_Fix("draw", (_middle(view, truth == t),), size, int(t)))
+            around = [int(second[i]) for i in mine if shared[i] > MOSTLY * size]
+            other = self._neighbour(t, around[0], first, second, shared, sizes_t) if around else 0
+            if other:
+                fixes.append(_Fix("split", min(size, sizes_t[other]), ((t, around[0]), (other, around[0]))))
+            elif best < 0 or iou[best] < POOR:
+                fixes.append(_Fix("draw", size, ((t, 0),)))
+        on_truth = np.bincount(second, shared, int(shown.max()) + 1)
         for p, size in sizes_p.items():
-            if p and size >= 8 and int(shared[second == p].sum()) < FALSE * size and _share(known, shown == p) < 0.9:
-                fixes.append(_Fix("delete", (_middle(view, shown == p),), size))
+            if p and size >= SMALLEST and on_truth[p] < FALSE * size and known_p[p] < DONE * size:
+                fixes.append(_Fix("delete", size, ((0, p),)))
         return fixes
+
+    def _seen(self, work: Work, index: int, view: Box) -> tuple[Array, Array]:
+        """Return truth and labels of a view; ids on screen are made small."""
+        truth, shown = self.task.train[index].truth[view][0], work.labels(index)[view][0]
+        _, small = np.unique(np.append(shown.ravel(), 0), return_inverse=True)
+        return truth.astype(np.int64), small[:-1].reshape(shown.shape)
+
+    def _points(self, work: Work, index: int, view: Box, fix: _Fix) -> tuple[Point, ...]:
+        """Return the voxel that lies deepest in each place of a fix."""
+        truth, shown = self._seen(work, index, view)
+        return tuple(_middle(view, ((truth == t) | (t == 0)) & ((shown == p) | (p == 0))) for t, p in fix.places)
 
     @staticmethod
     def _neighbour(t: int, p: int, first: Array, second: Array, shared: Array, sizes: dict[int, int]) -> int:
@@ -167,32 +178,33 @@ class Objects:
         return clock + self.costs.decide
 
     def _do(self, work: Work, index: int, fix: _Fix, clock: float, end: float) -> float:
-        costs = self.costs
+        if self._view is None:
+            raise RuntimeError("no view is on screen")
+        points = self._points(work, index, self._view, fix)
         if fix.kind == "draw":
-            return self._draw(work, index, fix, clock, end)
-        done = (
-            clock + {"accept": costs.accept, "delete": costs.delete, "join": costs.join, "split": costs.split}[fix.kind]
-        )
+            return self._draw(work, index, fix.places[0][0], points[0], clock, end)
+        costs = self.costs
+        seconds = {"accept": costs.accept, "delete": costs.delete, "join": costs.join, "split": costs.split}
+        done = clock + seconds[fix.kind]
         if done > end:
             return done
         if fix.kind == "accept":
-            work.accept_object(index, fix.points[0], done)
+            work.accept_object(index, points[0], done)
         elif fix.kind == "delete":
-            work.delete(index, fix.points[0], done)
+            work.delete(index, points[0], done)
         elif fix.kind == "join":
-            work.join(index, fix.points, done)
+            work.join(index, points, done)
         else:
-            work.split(index, fix.points[0], fix.points[1], done)
-        self._pointer = (fix.points[-1][1], fix.points[-1][2])
+            work.split(index, points[0], points[1], done)
+        self._pointer = (points[-1][1], points[-1][2])
         return done
 
-    def _draw(self, work: Work, index: int, fix: _Fix, clock: float, end: float) -> float:
+    def _draw(self, work: Work, index: int, value: int, middle: Point, clock: float, end: float) -> float:
         """Draw the outline of an object and fill it; the outline is the truth's."""
-        mask = self.task.train[index].truth == fix.object
+        mask = self.task.train[index].truth == value
         box = ndimage.find_objects(mask.astype(np.uint8))[0]
         body = mask[box]
         outline = int((body & ~ndimage.binary_erosion(body[0])[None]).sum())
-        middle = fix.points[0]
         travelled = float(np.hypot(middle[1] - self._pointer[0], middle[2] - self._pointer[1]))
         done = clock + self.costs.outline + self.costs.stroke(outline, travelled)
         if done <= end:
@@ -214,10 +226,6 @@ class Objects:
             work.paint(index, view, stroke.mask[None], 0, done)
             self._pointer = (stroke.end[0] + view[1].start, stroke.end[1] + view[2].start)
         return done
-
-
-def _share(mask: npt.NDArray[np.bool_], inside: npt.NDArray[np.bool_]) -> float:
-    return float(mask[inside].mean()) if inside.any() else 1.0
 
 
 def _middle(view: Box, mask: npt.NDArray[np.bool_]) -> Point:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,8 +11,9 @@ from interactive_parts.annotator import Annotator
 from interactive_parts.clock import Spent, measured, processor_clock
 from interactive_parts.rules.base import Rule
 from interactive_parts.rules.ours import Ours
-from interactive_parts.task import Predict, Score, Task, score_all
+from interactive_parts.task import Labels, Score, Task, mean_score, score_all, score_one
 from interactive_parts.work import Deed, Work
+from napari_unet.image.source import ImageSource
 
 BUDGETS = (60.0, 180.0, 600.0)
 ROUND_SECONDS = 60.0
@@ -30,8 +31,8 @@ class Row:
         Of the model that is current after the round and its decision.
     before, candidate : Score or None
         Of the model before the round (None if there was none), and of what the round trained.
-    forgetting : float or None
-        AP at 0.5 on images of the parent's kind, of the model that is current.
+    forgetting, at_start : float or None
+        AP at 0.5 on images of the parent's kind, of the model that is current and of the starting model.
     verdict, note : str
         See `Outcome`.
     steps, known : int
@@ -47,6 +48,7 @@ class Row:
     before: Score | None
     candidate: Score
     forgetting: float | None
+    at_start: float | None
     verdict: str
     note: str
     steps: int
@@ -108,6 +110,7 @@ def play(
     with processor_clock():
         rule.begin(work)
         before = _score(task, rule.predict)
+        at_start = _forgetting(task, rule)
 
         def opened(index: int) -> None:
             rule.open_image(work, index)
@@ -127,22 +130,39 @@ def play(
             candidate = score_all(task, task.test, outcome.candidate)
             adopted = outcome.verdict not in ("keep", "preliminary-discarded")
             score = candidate if adopted or before is None else before
-            forgetting = score_all(task, task.forget, _now(rule)).score if task.forget else None
             yield Row(
-                budget, score, before, candidate, forgetting, outcome.verdict, outcome.note, outcome.steps,
-                work.n_known, spent, work.fingerprint(),
-            )  # fmt: skip
+                annotated=budget,
+                score=score,
+                before=before,
+                candidate=candidate,
+                forgetting=_forgetting(task, rule),
+                at_start=at_start,
+                verdict=outcome.verdict,
+                note=outcome.note,
+                steps=outcome.steps,
+                known=work.n_known,
+                spent=spent,
+                truth=work.fingerprint(),
+            )
             before = score
     work.close()
 
 
-def _now(rule: Rule) -> Predict:
-    def predict(source):  # type: ignore[no-untyped-def]
-        return rule.predict(source)
+def _score(task: Task, predict: Callable[[ImageSource], Labels | None]) -> Score | None:
+    """Score a rule on the untouched images; None if it has no model yet."""
+    scores = []
+    for example in task.test:
+        found = predict(example.source)
+        if found is None:
+            return None
+        scores.append(score_one(task, example.truth, found))
+    return mean_score(scores)
 
-    return predict
 
-
-def _score(task: Task, predict) -> Score | None:  # type: ignore[no-untyped-def]
-    first = predict(task.test[0].source)
-    return None if first is None else score_all(task, task.test, predict)
+def _forgetting(task: Task, rule: Rule) -> float | None:
+    """Return the AP of a rule's current model on images of the parent's kind; None where there are none."""
+    if not task.forget:
+        return None
+    found = [(example, rule.predict(example.source)) for example in task.forget]
+    scores = [score_one(task, example.truth, labels).score for example, labels in found if labels is not None]
+    return sum(scores) / len(scores) if scores else None

@@ -92,5 +92,9 @@ def score_one(task: Task, truth: Labels, found: Labels) -> Score:
 
 def score_all(task: Task, examples: Sequence[Example], predict: Predict) -> Score:
     """Score a predictor on images; the mean over images."""
-    scores = [score_one(task, example.truth, predict(example.source)) for example in examples]
+    return mean_score([score_one(task, example.truth, predict(example.source)) for example in examples])
+
+
+def mean_score(scores: Sequence[Score]) -> Score:
+    """Return the mean of each figure."""
     return Score(float(np.mean([s.score for s in scores])), float(np.mean([s.dice for s in scores])))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from interactive_parts.rules.base import Outcome, Rule
+from interactive_parts.rules.cellpose import Cellpose
 from interactive_parts.rules.forest import Forest
 from interactive_parts.rules.nothing import Nothing
 from interactive_parts.rules.ours import Ours
 from interactive_parts.rules.plain import Plain
+from interactive_parts.rules.rootpainter import RootPainter
 
 __all__ = ["RULES", "Outcome", "Rule"]
 
-RULES: dict[str, type[Rule]] = {rule.name: rule for rule in (Ours, Forest, Plain, Nothing)}
+RULES: dict[str, type[Rule]] = {rule.name: rule for rule in (Ours, Forest, RootPainter, Cellpose, Nothing, Plain)}

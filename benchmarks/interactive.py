@@ -1,0 +1,101 @@
+"""How good a model gets for the seconds that a person annotates: a simulated annotator, and several rules.
+
+    python benchmarks/interactive.py --tasks maize he --rules ours forest --csv results.csv --parents DIR
+    python benchmarks/interactive.py --csv results.csv --table --plots DIR
+
+A run is a task, a protocol, a rule and a seed; it goes on for three rounds of training, after 60, 180 and 600
+annotated seconds. Each round is one row of the CSV, written at once. What is there is skipped, and a run that was
+broken off starts again, so the command may be stopped and given again. See ``interactive_parts`` for what the
+annotator does, what it costs, and what the rules are. Needs scikit-learn; plots need matplotlib.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+# One thread everywhere: set before numpy and torch are loaded.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+from interactive_parts.parents import export_parent  # noqa: E402
+from interactive_parts.play import BUDGETS, ROUND_SECONDS, play  # noqa: E402
+from interactive_parts.results import Results, Run  # noqa: E402
+from interactive_parts.rules import RULES  # noqa: E402
+from interactive_parts.tables import report  # noqa: E402
+from interactive_parts.tasks import PARENT, TASKS, make_task  # noqa: E402
+
+COMPARED = tuple(name for name in RULES if name not in ("plain", "rootpainter-trainer"))
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", nargs="+", choices=tuple(TASKS), default=tuple(TASKS))
+    parser.add_argument("--rules", nargs="+", choices=tuple(RULES), default=COMPARED)
+    parser.add_argument("--protocols", nargs="+", choices=("replay", "closed"), default=("replay", "closed"))
+    parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
+    parser.add_argument("--budgets", nargs="+", type=float, default=BUDGETS, help="annotated seconds of the rounds")
+    parser.add_argument("--seconds", type=float, default=ROUND_SECONDS, help="of training at most, per round")
+    parser.add_argument("--csv", type=Path, default=Path(__file__).with_name("interactive.csv"))
+    parser.add_argument("--parents", type=Path, help=f"folder that holds {PARENT}")
+    parser.add_argument("--export-parent", type=Path, metavar="STATE", help=f"write {PARENT} from a training state")
+    parser.add_argument("--dev", action="store_true", help="inner split of the training images; test images unread")
+    parser.add_argument("--table", action="store_true", help="print the tables and run nothing")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="draw the plots and run nothing")
+    return parser.parse_args(arguments)
+
+
+def run_all(options: argparse.Namespace) -> None:
+    """Run what is asked for and not there yet, seed by seed, so that every rule has a first figure early."""
+    results = Results(options.csv)
+    part = "dev" if options.dev else "test"
+    for seed in options.seeds:
+        for name in options.tasks:
+            task = None
+            for protocol in options.protocols:
+                for rule_name in options.rules:
+                    run = Run(name, part, protocol, rule_name, seed, options.seconds)
+                    if results.has(run, options.budgets):
+                        continue
+                    task = task or make_task(name, options.parents, options.dev)
+                    results.forget(run)
+                    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+                        rule = RULES[rule_name](task, seed, Path(folder))
+                        for row in play(rule, protocol, Path(folder), options.budgets, options.seconds):
+                            record = results.add(run, row)
+                            names = ("task", "protocol", "rule", "seed", "annotated_s", "score", "gain", "verdict")
+                            print("  ".join(record[n] for n in (*names, "train_cpu_s", "train_wall_s")), flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Export a parent, print tables, draw plots, or run."""
+    options = parse(arguments)
+    if options.export_parent is not None:
+        if options.parents is None:
+            raise SystemExit("--export-parent needs --parents, the folder to write to.")
+        print(export_parent(options.export_parent, options.parents / PARENT))
+        return 0
+    if options.table or options.plots is not None:
+        records = Results(options.csv).records
+        if options.table:
+            print(report(records))
+        if options.plots is not None:
+            from interactive_parts.plots import draw
+
+            print(*draw(records, options.plots), sep="\n")
+        return 0
+    if options.parents is None and {"he", "bf"} & set(options.tasks) and not options.dev:
+        raise SystemExit(
+            "The tasks he and bf start from a parent that knows fluorescence alone; give its folder by --parents. "
+            "The built-in nuclei model has seen their images."
+        )
+    run_all(options)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
