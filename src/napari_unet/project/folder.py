@@ -167,6 +167,7 @@ class WorkFolder:
                 os.rename(partial, target)
                 shutil.rmtree(self.path, ignore_errors=True)
         except OSError as error:
+            self._lock.release()
             self._lock = FolderLock(self.path / "lock")
             raise OutputError(
                 f"The project cannot be moved to '{target}': {error.strerror or error}.",

@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from napari_unet.errors import ImageError
 from napari_unet.io.atomic import atomic_path
@@ -45,9 +45,13 @@ class Store:
         """Whether nothing waits to be written."""
         return self._writer.idle
 
-    def put_record(self, image: str, truth: str, record: Record) -> None:
-        """Append a record to a journal of a truth."""
-        self._writer.put(partial(self._append, image, truth, record), record.nbytes)
+    def put_known(self, image: str, truth: str, record: Record) -> None:
+        """Append a record to the journal of what the user said."""
+        self._writer.put(partial(self._append, image, truth, "known", record), record.nbytes)
+
+    def put_prediction(self, image: str, truth: str, record: Record) -> None:
+        """Append a record to the journal of what was predicted."""
+        self._writer.put(partial(self._append, image, truth, "predictions", record), record.nbytes)
 
     def put_document(self, name: str, value: Any) -> None:
         """Replace a document."""
@@ -87,8 +91,9 @@ class Store:
             self._truths[image, truth] = TruthFiles.at(folder, truth)
         return self._truths[image, truth]
 
-    def _append(self, image: str, truth: str, record: Record) -> None:
-        self._files(image, truth).journal(record.kind).append(record)
+    def _append(self, image: str, truth: str, which: Literal["known", "predictions"], record: Record) -> None:
+        files = self._files(image, truth)
+        (files.known if which == "known" else files.predictions).append(record)
 
     def _drop(self, image: str, truth: str) -> None:
         files = self._files(image, truth)
@@ -104,7 +109,8 @@ class Store:
     def _write_images(self, entries: list[dict[str, Any]]) -> None:
         for entry in entries:
             for part in entry["parts"]:
-                if part["file"] is not None:
+                # That of an image which could not be opened again stays as it was.
+                if part["file"] is not None and not part["file"].get("fingerprint"):
                     part["file"]["fingerprint"] = self._fingerprint(part["file"]["absolute"])
         self._write("images", json.dumps({"images": entries}, indent=1, ensure_ascii=False))
 

@@ -125,10 +125,6 @@ class TruthFiles:
                 journal.rewrite(canvas.records(kind))
         return known, predicted
 
-    def journal(self, kind: str) -> Journal:
-        """Return the journal for a kind of records."""
-        return self.predictions if kind == "prediction" else self.known
-
     def sync(self) -> None:
         """Bring both to the disk."""
         self.known.sync()

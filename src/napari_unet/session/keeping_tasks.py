@@ -63,7 +63,7 @@ def keep_image(context: JobContext, request: KeepRequest) -> str | None:
 def _same_as_file(request: KeepRequest) -> bool:
     """Tell whether our own readers find the same values in the file: others may read it in another way."""
     try:
-        found = open_image(str(request.path), lazy=True).data
+        found = open_image(str(request.path)).data
     except ImageError:
         return False
     shape = tuple(request.data.shape)

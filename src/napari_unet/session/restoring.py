@@ -111,8 +111,8 @@ class Restoring(Saving, Training):
             if version is None:
                 continue
             self.versions.append(version)
-            taught = frozenset(entry.get("taught_by", ()))
-            self._taught[version.header.weights_hash] = taught
+            if entry.get("taught_by"):
+                self._taught[version.header.weights_hash] = frozenset(entry["taught_by"])
             if entry.get("used"):
                 self._used |= {version.header.weights_hash}
             if entry.get("current"):

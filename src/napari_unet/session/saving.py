@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -78,7 +79,7 @@ class Saving(Listing):
         tracker = next((t for t in self._trackers.values() if t.labels is labels), None)
         record = None if tracker is None else tracker.stroke_so_far(t, box, swept)
         if tracker is not None and record is not None:
-            self._put(self._need_store(), tracker, record)
+            self._need_store().put_known(tracker.image, tracker.name, record)
 
     # ---- when ----------------------------------------------------------------------------------
 
@@ -102,6 +103,7 @@ class Saving(Listing):
 
     def remove_image(self, image_id: str) -> None:
         """Forget an image; what was corrected in it stays in the project, and so does a copy of the image."""
+        self._track()
         if self._store is not None or any(tracker.has_known for tracker in self._trackers.values()):
             self._save_some(math.inf)
             self._save_documents()
@@ -153,28 +155,29 @@ class Saving(Listing):
         limit = LIMIT_BYTES if math.isfinite(end) else math.inf
         for tracker in trackers:
             if tracker.has_known:
-                self._take(tracker, tracker.take_known, end, math.inf)
+                put = partial(self._need_store().put_known, tracker.image, tracker.name)
+                self._hand_on(tracker.take_known(), put, end, math.inf)
         for tracker in trackers:
             if self._may_save(tracker):
-                self._take(tracker, tracker.take_predictions, end, limit)
+                put = partial(self._need_store().put_prediction, tracker.image, tracker.name)
+                self._hand_on(tracker.take_predictions(), put, end, limit)
         if self._dropped and self._store is not None and not any(t.has_known for t in trackers):
             self._save_documents()  # the list of images must not name files that are gone
+            used = {(tracker.image, tracker.name) for tracker in trackers}
             for image, name in self._dropped:
-                self._store.drop_truth(image, name)
+                if (image, name) not in used:
+                    self._store.drop_truth(image, name)
             self._dropped.clear()
 
-    def _take(
-        self, tracker: TruthTracker, take: Callable[[], Iterator[Record]], end: float, limit_bytes: float
+    def _hand_on(
+        self, records: Iterable[Record], put: Callable[[Record], None], end: float, limit_bytes: float
     ) -> None:
-        store = self._need_store()
-        for record in take():
-            self._put(store, tracker, record)
-            if time.perf_counter() > end or store.waiting_bytes > limit_bytes:
+        """Put records until there are none, the time is over, or too much waits for the disk."""
+        for record in records:
+            put(record)
+            self._saved_at = time.time()
+            if time.perf_counter() > end or self._need_store().waiting_bytes > limit_bytes:
                 return
-
-    def _put(self, store: Store, tracker: TruthTracker, record: Record) -> None:
-        store.put_record(tracker.image, tracker.name, record)
-        self._saved_at = time.time()
 
     def _tell_errors(self, store: Store) -> None:
         error = store.take_error()
