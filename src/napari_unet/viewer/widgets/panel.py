@@ -9,6 +9,7 @@ from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_unet.jobs import JobState
+from napari_unet.viewer.activity import Activity
 from napari_unet.viewer.link import ViewerLink
 from napari_unet.viewer.widgets.classes import ClassesSection
 from napari_unet.viewer.widgets.export import ExportSection
@@ -16,6 +17,7 @@ from napari_unet.viewer.widgets.image import ImageSection
 from napari_unet.viewer.widgets.known import KnownSection
 from napari_unet.viewer.widgets.messages import MessageBar
 from napari_unet.viewer.widgets.model import ModelSection
+from napari_unet.viewer.widgets.progress import ProgressSection
 from napari_unet.viewer.widgets.retrain import RetrainSection
 from napari_unet.viewer.widgets.segment import SegmentSection
 
@@ -41,12 +43,14 @@ class UNetPanel(QWidget):
         self.setObjectName("unet-panel")
         self.link = ViewerLink(napari_viewer)
         self.session = self.link.session
+        self._activity = Activity(self.link.viewer, self.session)
         self.model = ModelSection(self.link)
         self.image = ImageSection(self.link)
         self.segment = SegmentSection(self.link)
         self.classes = ClassesSection(self.link)
         self.known = KnownSection(self.link)
         self.retrain = RetrainSection(self.link)
+        self.progress = ProgressSection(self.link)
         self.export = ExportSection(self.link)
         self.message = MessageBar()
         self.sections = (
@@ -56,6 +60,7 @@ class UNetPanel(QWidget):
             self.classes,
             self.known,
             self.retrain,
+            self.progress,
             self.export,
         )
         self._lay_out()
@@ -75,6 +80,7 @@ class UNetPanel(QWidget):
             (events.round_changed, self._on_model),
             (events.history_changed, self._on_history),
             (events.suggestion_changed, self._on_history),
+            (events.numbers_changed, self._on_numbers),
             (events.message, self._on_message),
             (self.link.image.changed, self._on_image),
             (self.link.changed, self._on_link),
@@ -145,6 +151,7 @@ class UNetPanel(QWidget):
         self._disposed = True
         self._progress.stop()
         self.segment.stop()
+        self._activity.close()
         for signal, slot in self._connections:
             signal.disconnect(slot)
         self.link.close()
@@ -159,6 +166,7 @@ class UNetPanel(QWidget):
         self.segment.refresh()
         self.known.refresh()
         self.retrain.refresh()
+        self.progress.refresh()
         self.export.refresh()
 
     def _on_model(self) -> None:
@@ -172,6 +180,11 @@ class UNetPanel(QWidget):
     def _on_known(self, image_id: str) -> None:
         self.known.refresh()
         self.retrain.refresh()
+        self.progress.refresh()
+
+    def _on_numbers(self) -> None:
+        self.retrain.refresh()
+        self.progress.refresh()
 
     def _on_history(self) -> None:
         self.known.refresh()

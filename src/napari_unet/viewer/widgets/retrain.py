@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QWidget
@@ -10,6 +11,7 @@ from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QWidget
 from napari_unet.viewer.widgets.parts import JobBar, Section, enable, sentence_label
 
 if TYPE_CHECKING:
+    from napari_unet.learning.prequential import CorrectedRegion
     from napari_unet.session.state import Round
     from napari_unet.viewer.link import ViewerLink
 
@@ -49,6 +51,12 @@ class RetrainSection(Section):
             "Agreement with your corrections on blocks held back from training, before and after; this is not accuracy"
         )
         self.body.addWidget(self.numbers)
+        self.others = sentence_label(dim=True)
+        self.others.setToolTip(
+            "Guard: agreement with the regions that the work began with, before and after. "
+            "Before correction: how the earlier model did in the regions that you corrected since, before you did"
+        )
+        self.body.addWidget(self.others)
         self.verdict = sentence_label(dim=True)
         self.body.addWidget(self.verdict)
         self.keep = QPushButton("Keep")
@@ -61,6 +69,12 @@ class RetrainSection(Section):
         self.flip.setToolTip("Show the labels before and after in turn")
         self.flip.clicked.connect(self._flip)
         self.row(self.keep, self.discard, self.flip, stretch=True)
+        self.anyway = QPushButton("Use anyway")
+        self.anyway.setToolTip("Make the new model the current one although it agrees less; the model says so for good")
+        self.anyway.clicked.connect(lambda: link.run(self.session.use_anyway))
+        self.back = QPushButton("⟲ Back")
+        self.back.clicked.connect(lambda: link.run(self.session.back))
+        self.row(self.anyway, self.back, stretch=True)
         self.refresh()
 
     def prepare(self) -> None:
@@ -107,6 +121,8 @@ class RetrainSection(Section):
         last = waiting or session.last_round
         self.numbers.setText("" if last is None else agreement(last))
         self.numbers.setVisible(bool(self.numbers.text()))
+        self.others.setText("" if last is None else beside(last, session.corrected))
+        self.others.setVisible(bool(self.others.text()) and view is None)
         self.verdict.setText("" if last is None else last.decision.sentence)
         decided = last is not None and (waiting is not None or last.decision.verdict != "preliminary")
         self.verdict.setVisible(decided and view is None)
@@ -114,6 +130,11 @@ class RetrainSection(Section):
             self.flip.setText("Show before")
         for button in (self.keep, self.discard, self.flip):
             button.setVisible(waiting is not None)
+        self.anyway.setVisible(session.overrulable() is not None and view is None)
+        parent = session.parent_version()
+        self.back.setVisible(parent is not None and waiting is None and view is None)
+        if parent is not None:
+            enable(self.back, "", f"Return to “{parent.header.name}”, which this model was trained from")
 
 
 class TrainingCurve:
@@ -170,3 +191,25 @@ def agreement(finished: Round) -> str:
     if decision.parent is None or decision.candidate is None:
         return ""
     return f"{decision.parent:.2f} → {decision.candidate:.2f} agreement (n={decision.n_blocks})"
+
+
+def beside(finished: Round, corrected: Sequence[CorrectedRegion]) -> str:
+    """Return the numbers beside the agreement, one a line: of the guard, and of the regions before correction.
+
+    Parameters
+    ----------
+    finished : Round
+        The round.
+    corrected : sequence of CorrectedRegion
+        All of the work; those that the round's parent was scored on count.
+    """
+    lines = []
+    guard, parent = finished.decision.guard, finished.parent.header.weights_hash
+    if guard is not None:
+        lines.append(f"{guard[0]:.2f} → {guard[1]:.2f} guard (first regions)")
+    scores = [one.score for one in corrected if one.weights_hash == parent and not one.accepted]
+    if finished.decision.verdict == "preliminary" and scores:
+        last = ", ".join(f"{score:.2f}" for score in scores[-5:])
+        more = "" if len(scores) <= 5 else f"; last 5 of {len(scores)}"
+        lines.append(f"{last} before correction (n={len(scores[-5:])}{more})")
+    return "\n".join(lines)
