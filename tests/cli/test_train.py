@@ -81,7 +81,10 @@ def test_what_cannot_be_trained_is_told(call, images, models, tmp_path):
         ([*data, "-m", models["classes"], "-o", target], "but the model has 3"),
         ([*data, "--classes", "one", "-o", target], "two or more"),
         (["--data", images, "-m", models["instances"], "-o", target], "does not hold"),
-        (["-m", models["instances"], "--data", images.parent, "--steps", "0", "-o", target], "budget is 0"),
+        (["-m", models["instances"], "--data", images.parent, "--steps", "0", "-o", target], "--steps is 0"),
+        (["-m", models["instances"], *data, "--rate", "-1", "-o", target], "--rate is -1.0"),
+        (["-m", models["instances"], *data, "--threads", "0", "-o", target], "--threads is 0"),
+        (["-m", models["instances"], *data, "--scale", "big", "-o", target], "--scale is 'big'"),
     ]:
         said = call("train", *arguments)
         assert said.code == 2, reason

@@ -40,7 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         chosen = build_parser(arguments).parse_args(arguments)
         return int(chosen.run(chosen))
     except UserError as problem:
-        error(str(problem))
+        from napari_unet.cli.said import sentence
+
+        error(sentence(problem))
         return ERROR
     except KeyboardInterrupt:
         error("Interrupted; what was finished stays, nothing half-written does.")

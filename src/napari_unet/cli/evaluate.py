@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.cli import console, inputs
+from napari_unet.cli import console, inputs, said
 from napari_unet.cli.options import add_settings, settings_from
 from napari_unet.cli.segment import OBJECTS, add_device_options, add_image_options
 from napari_unet.errors import UserError
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
                 rows[first.name] = job.result
             else:
                 failed += 1
-                console.error(f"{first}: {job.error or 'stopped'}", bars.console)
+                console.error(f"{first}: {said.sentence(job.error) if job.error else 'stopped'}", bars.console)
             bars.advance(task)
     if rows:
         _show(rows, arguments.output, arguments.overwrite)

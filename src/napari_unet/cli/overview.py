@@ -21,20 +21,29 @@ Labels = npt.NDArray[Any]
 Picture = npt.NDArray[np.uint8]
 
 MATCHED, WRONG, TRUTH, FRAME = (0, 230, 0), (255, 0, 255), (0, 230, 230), (255, 255, 255)
-ENLARGED, MARGIN, CAPTION = 2, 8, 44
+BACKGROUND = (32, 32, 32)
+ENLARGED, MARGIN, CAPTION, LEGEND = 2, 8, 44, 40
 MATCH = 0.5  # IoU
+MEANING = (
+    (MATCHED, "matches the truth (IoU ≥ 0.5)"),
+    (WRONG, "matches nothing in the truth"),
+    (TRUTH, "truth"),
+    (FRAME, "window that the user corrected; not scored"),
+)
 
 
 def write_overview(path: Path, rows: Sequence[Played]) -> None:
     """Write one row of panels per image as PNG.
 
     Green outlines match an object of the truth (IoU ≥ 0.5), magenta ones do not; the truth is cyan.
-    White frames show where the user looked: nothing in there counts in the scores.
+    White frames show where the user looked: nothing in there counts in the scores. A legend says so below.
     """
     panels = [_row(row) for row in rows]
+    legend = _legend()
     width = max(sum(panel.shape[1] + MARGIN for _, panel in row) for row in panels) + MARGIN
-    height = sum(max(panel.shape[0] for _, panel in row) + CAPTION + MARGIN for row in panels)
-    sheet = Image.new("RGB", (width, height), (32, 32, 32))
+    width = max(width, legend.width)
+    height = sum(max(panel.shape[0] for _, panel in row) + CAPTION + MARGIN for row in panels) + LEGEND
+    sheet = Image.new("RGB", (width, height), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     top = 0
     for row in panels:
@@ -44,8 +53,22 @@ def write_overview(path: Path, rows: Sequence[Played]) -> None:
             sheet.paste(Image.fromarray(panel), (left, top + CAPTION))
             left += panel.shape[1] + MARGIN
         top += max(panel.shape[0] for _, panel in row) + CAPTION + MARGIN
+    sheet.paste(legend, (0, top))
     with atomic_path(path, overwrite=True) as temporary:
         sheet.save(temporary, format="PNG")
+
+
+def _legend() -> Image.Image:
+    """Draw what the colours mean, in a line."""
+    font = ImageFont.load_default(20)
+    lengths = [int(font.getlength(text)) for _, text in MEANING]
+    line = Image.new("RGB", (MARGIN + sum(length + 58 for length in lengths), LEGEND), BACKGROUND)
+    draw, left = ImageDraw.Draw(line), MARGIN
+    for (color, text), length in zip(MEANING, lengths, strict=True):
+        draw.rectangle([left, 10, left + 22, 30], outline=color, width=3)
+        draw.text((left + 30, 8), text, FRAME, font)
+        left += length + 58
+    return line
 
 
 def _row(played: Played) -> list[tuple[str, Picture]]:

@@ -14,6 +14,7 @@ from napari_unet.errors import UserError
 COMMANDS = {
     "segment": ("segment", "Segment images and write label TIFFs."),
     "train": ("train", "Train a model further on images with labels, or a new one with classes of your own."),
+    "finalize": ("finalize", "Train the model to publish from a project folder, the same each time."),
     "evaluate": ("evaluate", "Compare a model's or given label images with the truth."),
     "inspect": ("models", "Tell what a checkpoint is and how that is known."),
     "export-model": ("models", "Write a checkpoint of any family as one .safetensors file."),

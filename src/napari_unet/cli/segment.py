@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet import __version__
-from napari_unet.cli import console, inputs, outputs
+from napari_unet.cli import console, inputs, outputs, said
 from napari_unet.cli.options import add_settings, settings_from
 from napari_unet.errors import ImageError, OutputError
 from napari_unet.image.axes import label_axes
@@ -37,9 +37,15 @@ OBJECTS = ("threshold", "min_size", "split", "fill_holes", "connected")
 def add_image_options(parser: argparse.ArgumentParser) -> None:
     """Add what a user may have to say about an image."""
     group = parser.add_argument_group("images")
-    group.add_argument("--axes", help="One letter of T, C, Z, Y, X per dimension, where the file does not say.")
-    group.add_argument("--channels", help="Which channels feed the model, numbered from 0, for example 0,2.")
-    group.add_argument("--scale", help="Voxel size in µm, z,y,x or y,x, where the file does not say or is wrong.")
+    group.add_argument(
+        "--axes", type=said.axes, help="One letter of T, C, Z, Y, X per dimension, where the file does not say."
+    )
+    group.add_argument(
+        "--channels", type=said.channels, help="Which channels feed the model, numbered from 0, for example 0,2."
+    )
+    group.add_argument(
+        "--scale", type=said.scale, help="Voxel size in µm, z,y,x or y,x, where the file does not say or is wrong."
+    )
 
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:
@@ -102,9 +108,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     predictor = predictor_for(arguments.model, arguments.device, arguments.precision)
     console.note(predictor.sentence)
-    said = (arguments.axes, arguments.channels, arguments.scale, arguments.precision)
+    told = (arguments.axes, arguments.channels, arguments.scale, arguments.precision)
     requests = [
-        FileRequest(image, target, predictor, objects, *said, arguments.table, arguments.overwrite)
+        FileRequest(image, target, predictor, objects, *told, arguments.table, arguments.overwrite)
         for image, target in plan
     ]
     with _terminable():
@@ -130,7 +136,7 @@ def _run_all(requests: list[FileRequest], folder: Path) -> int:
                 console.note(f"{which}: {job.result.text}", bars.console)
             else:
                 failed += 1
-                console.error(f"{which}: {job.error or 'stopped'}", bars.console)
+                console.error(f"{which}: {said.sentence(job.error) if job.error else 'stopped'}", bars.console)
             bars.advance(all_files)
     console.say(f"{done} segmented, {skipped} skipped, {failed} failed; the results are in {folder}.")
     return console.SOME_FAILED if failed else console.DONE

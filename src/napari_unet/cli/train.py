@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from napari_unet.cli import console, inputs
+from napari_unet.cli import console, inputs, said
 from napari_unet.cli.options import add_settings, settings_from
 from napari_unet.cli.segment import add_image_options
+from napari_unet.cli.training import run_training
 from napari_unet.errors import TrainingError, UserError
 from napari_unet.image.axes import canonical_view, label_axes
-from napari_unet.io.atomic import check_target
+from napari_unet.io.atomic import check_target, check_writable
 from napari_unet.io.labels import labels_for_image
-from napari_unet.jobs import Job, JobContext, Progress
-from napari_unet.jobs.context import run_guarded
 from napari_unet.learning.samples import crop_boxes
-from napari_unet.learning.trainer import TrainReport, TrainSettings
+from napari_unet.learning.settings import TrainSettings
 from napari_unet.model.header import COLORS, CheckpointHeader, ClassInfo
 from napari_unet.session.model_tasks import NewModelRequest, new_model
 from napari_unet.session.training_tasks import KnownCrop, KnownImage, TrainOutcome, TrainRequest, train
@@ -71,18 +66,20 @@ def configure(parser: argparse.ArgumentParser, name: str) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train; returns 1 if the new model agrees less with what was held back than its parent."""
     seconds = None if arguments.steps is not None else arguments.seconds
+    said.check_budget(seconds, arguments.steps)
     settings = settings_from(arguments, TrainSettings, seconds=seconds)
+    said.check_training(settings)
     target = Path(arguments.output)
     if target.suffix != ".safetensors":
-        raise UserError(f"The output {target.name!r} is no .safetensors file.", "Give a name that ends so.")
+        raise UserError(f"The output {target.name!r} is no .safetensors file.", "Give --output a name that ends so.")
+    check_writable(check_target(target, overwrite=arguments.overwrite, protected=[arguments.model or ""]).parent)
     files = _files(arguments)
-    check_target(target, overwrite=arguments.overwrite, protected=[arguments.model or ""])
     with tempfile.TemporaryDirectory() as folder:
         parent, untrained = _parent(arguments, settings.seed, Path(folder) / "new.safetensors")
         header = _header(parent)
         images = tuple(_known_image(*names, arguments, header) for names in files)
         request = TrainRequest(parent, images, settings, str(target))
-        outcome = _train(request)
+        outcome = run_training(train, request)
     _tell(outcome, untrained)
     return console.SOME_FAILED if outcome.decision.verdict == "keep" and not untrained else console.DONE
 
@@ -183,25 +180,6 @@ def _check_labels(path: Path, largest: int, header: CheckpointHeader) -> None:
         )
 
 
-def _train(request: TrainRequest) -> TrainOutcome:
-    """Run the training task; the first Ctrl-C stops it and keeps the best so far."""
-    job = Job("train")
-    with console.progress_bars(percent=True) as bars, _interruptible(job.cancel):
-        task = bars.add_task("training", total=None, note="")
-
-        def send(kind: str, value: object) -> None:
-            if isinstance(value, TrainReport):
-                score = "" if value.score is None else f", agreement {value.score:.3f}"
-                bars.update(task, note=f"step {value.step}, loss {value.loss:.3f}{score}")
-            elif isinstance(value, Progress):
-                bars.update(task, completed=value.done, total=value.total or None)
-
-        context = JobContext(send, lambda: job.cancelled_at is not None)
-        job.handle(*run_guarded(train, context, (request,)))
-    outcome: TrainOutcome = console.finished(job)
-    return outcome
-
-
 def _tell(outcome: TrainOutcome, untrained: bool) -> None:
     decision = outcome.decision
     if decision.parent is None or decision.candidate is None:
@@ -221,23 +199,3 @@ def _tell(outcome: TrainOutcome, untrained: bool) -> None:
     if decision.verdict == "keep" and not untrained:
         console.error("The new model agrees less than or as much as its parent: keep using the parent.")
     console.say(f"Wrote {outcome.path}.")
-
-
-@contextmanager
-def _interruptible(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` on the first Ctrl-C; the second interrupts."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def first(number: int, frame: object) -> None:
-        signal.signal(signal.SIGINT, before)
-        console.note("Stopping after this step; the best so far is kept. Ctrl-C again drops it.")
-        stop()
-
-    signal.signal(signal.SIGINT, first)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

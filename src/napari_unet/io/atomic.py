@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -124,6 +125,27 @@ def check_target(path: PathLike, *, overwrite: bool = False, protected: Sequence
     if not os.access(folder, os.W_OK):
         raise OutputError(f"The folder {str(folder)!r} cannot be written.", "Choose another folder.")
     return target
+
+
+def check_writable(folder: PathLike) -> None:
+    """Check before long work that a file can be made in a folder, by making one: rights alone do not tell.
+
+    Parameters
+    ----------
+    folder : str or Path
+        It exists.
+
+    Raises
+    ------
+    OutputError
+        If none can be made, with the reason.
+    """
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".napari-unet-") as probe:
+            probe.write(b"\0")
+    except OSError as error:
+        reason, hint = _REASONS.get(error.errno or 0, (str(error), "Choose another folder."))
+        raise OutputError(f"Nothing can be written to the folder {str(folder)!r}: {reason}.", hint) from error
 
 
 def _exists(target: Path) -> OutputError:

@@ -112,7 +112,9 @@ def finalize(context: JobContext, request: FinalRequest) -> TrainOutcome:
     after = [score for _, score in scored]
     decision = _worded(decide(after, [score for _, score in before], n_known=n_known, guard=guard))
     provenance = _provenance(request, root, decision, result.steps)
-    provenance[KEY]["blocks"] = [_block_values(block, score) for block, score in scored]
+    provenance[KEY]["blocks"] = [
+        _block_values(block, score, other) for (block, score), (_, other) in zip(scored, before, strict=True)
+    ]
     header = replace(
         result.checkpoint.header, parent=root.header.weights_hash, provenance=provenance, name=_name(against)
     )
@@ -184,6 +186,12 @@ def known_voxels(images: tuple[KnownImage, ...]) -> int:
     return int(sum(crop.known.sum() for image in images for crop in image.crops))
 
 
-def _block_values(block: Block, score: float) -> dict[str, Any]:
-    ends = [[part.start, part.stop] for part in block.box]
-    return {"image": block.image_id, "t": block.t, "box": ends, "known": block.n_known, "score": round(score, 6)}
+def _block_values(block: Block, score: float, before: float) -> dict[str, Any]:
+    return {
+        "image": block.image_id,
+        "t": block.t,
+        "box": [[part.start, part.stop] for part in block.box],
+        "known": block.n_known,
+        "before": round(before, 6),
+        "score": round(score, 6),
+    }
