@@ -268,7 +268,7 @@ def test_another_model_empties_the_queue_and_a_gone_image_ends_the_check(session
     lead(session, "uncertain")
     assert session._found
     session.select_model(lopsided(tmp_path / "other.safetensors"))
-    assert session._take(None) is None
+    assert session._take_found(None) is None
     lead(session, "random")
     session.remove_image(image_id)
     assert session.suggestion is None and session.check is None

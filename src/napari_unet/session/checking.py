@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from napari_unet.errors import UserError
 from napari_unet.image.boxes import as_box, overlap
 from napari_unet.jobs import JobRunner
 from napari_unet.learning.audit import AuditRegion
 from napari_unet.learning.edits import Edit, combine
-from napari_unet.learning.evaluation import class_dice, dice, match_objects
-from napari_unet.learning.places import RANDOM_REASON, Place, Suggestion
+from napari_unet.learning.places import RANDOM_REASON, Suggestion
+from napari_unet.learning.scoring import agreement
 from napari_unet.project.folder import WorkFolder
 from napari_unet.session.auditing import Auditing
-from napari_unet.session.correcting import Correcting
+from napari_unet.session.effort import Effort
 from napari_unet.session.state import LabelState
 from napari_unet.session.steps import LabelStep
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class CheckStep(LabelStep):
             self.session.add_audit(self.region)
 
 
-class Checking(Auditing, Correcting):
+class Checking(Auditing, Effort):
     """Opens and closes random checks; at most one is open.
 
     Attributes
@@ -78,16 +77,6 @@ class Checking(Auditing, Correcting):
         """The random check that is open, if there is one."""
         return self.suggestion if self._checked is not None else None
 
-    def is_checked(self, image_id: str, place: Place) -> bool:
-        """Whether a place touches the random check that is open: what is labelled there teaches nothing."""
-        here = self.check
-        return (
-            here is not None
-            and here.image_id == image_id
-            and here.t == place[0]
-            and overlap(here.box, place[1]) is not None
-        )
-
     def open_check(self, suggestion: Suggestion) -> None:
         """Hide the prediction in a region, as a step of the history."""
         labels = self.ensure_labels(suggestion.image_id)
@@ -103,10 +92,10 @@ class Checking(Auditing, Correcting):
             If no random check is open.
         """
         here, labels = self._need_check()
+        self.acted()
         edit = labels.truth.accept(here.t, here.box)
-        minutes = float(getattr(self, "effort_minutes", 0.0))
         score, weights_hash = self._hidden_score(here, labels)
-        region = AuditRegion(here.image_id, here.t, here.box, minutes, score, weights_hash)
+        region = AuditRegion(here.image_id, here.t, here.box, self.effort_minutes, score, weights_hash)
         self._walk("random check done", labels, None, edit, region)
         return region
 
@@ -179,7 +168,7 @@ class Checking(Auditing, Correcting):
             return None, ""
         truth = labels.truth.labels[here.t][here.box]
         hidden = labels.truth.prediction[here.t][here.box]
-        return region_score(truth, hidden, labels.truth.instances, len(model.output.classes)), model.weights_hash
+        return agreement(truth, hidden, np.ones(truth.shape, bool), model.output), model.weights_hash
 
     # ---- what may happen meanwhile -------------------------------------------------------------
 
@@ -221,22 +210,3 @@ class Checking(Auditing, Correcting):
         if labels is not None:
             self._reopen = None
             self.set_check(labels, waiting)
-
-
-def region_score(truth: npt.NDArray[Any], found: npt.NDArray[Any], instances: bool, n: int) -> float:
-    """Return how well a prediction agrees with a completely labelled region, 0 to 1.
-
-    Parameters
-    ----------
-    truth, found : ndarray of int, (Z, Y, X)
-        What the user labelled and what was predicted.
-    instances : bool
-        The mean of the foreground's Dice coefficient and of TP / (TP + FP + FN) of objects at an IoU of
-        0.5; for classes the mean Dice coefficient of those that occur.
-    n : int
-        Number of classes.
-    """
-    if instances:
-        return (dice(truth, found) + match_objects(truth, found, 0.5).average_precision) / 2
-    values = list(class_dice(truth, found, n).values())
-    return float(sum(values) / len(values)) if values else 1.0

@@ -28,7 +28,7 @@ class Finding(Modelling):
         self._found_for = ""  # hash of the model whose doubts they are
         self._drawn = 0  # how many times was looked: part of the seed of what is drawn
         self._visited: list[tuple[str, int, Box]] = []
-        self._looked_at: tuple[object, ...] = ()
+        self._searched_for: tuple[object, ...] = ()
         self._quiet_since: float | None = None
         self._made_room = False  # the search was cancelled for another job
 
@@ -49,18 +49,18 @@ class Finding(Modelling):
             return
         now = time.perf_counter()
         self._quiet_since = now if self._quiet_since is None else self._quiet_since
-        if now - self._quiet_since > REST and self._looked_at != self._to_look_at():
+        if now - self._quiet_since > REST and self._searched_for != self._to_search():
             self._look()
 
-    def _to_look_at(self) -> tuple[object, ...]:
+    def _to_search(self) -> tuple[object, ...]:
         """Return what the found regions depend on; what they were found for already if there is nothing to look at."""
         model = self.model
         segmented = tuple((i, s.origin.scores) for i in self.images if (s := self.labels(i)) is not None and s.frames)
         if model is None or model.untrained or not segmented:
-            return self._looked_at
+            return self._searched_for
         return (model.header.weights_hash, segmented)
 
-    def _take(self, kind: str | None) -> Suggestion | None:
+    def _take_found(self, kind: str | None) -> Suggestion | None:
         """Take the first region of a kind that is still worth a visit; of any kind for None."""
         if self.model is None or self._found_for != self.model.header.weights_hash:
             self._found = []
@@ -81,7 +81,7 @@ class Finding(Modelling):
 
     def _look(self) -> None:
         model = self.need_model()
-        self._looked_at = self._to_look_at()
+        self._searched_for = self._to_search()
         request = SuggestRequest(
             model.path,
             self._parent_path(model.header),
@@ -103,7 +103,7 @@ class Finding(Modelling):
             self._looked(True)
 
         def stopped(job: Job) -> None:
-            self._looked_at = ()
+            self._searched_for = ()
             self._looked(False, stopped=not self._made_room)
 
         self._made_room = False

@@ -27,6 +27,7 @@ class Suggesting(Checking, Finding, Exporting):
         self._asked = False  # the user waits for a region
         self._served = 0
         self.documents.register("next", self._dump_next, self._load_next)
+        self.events.known_changed.connect(self._on_known)
 
     @property
     def asked_next(self) -> bool:
@@ -50,9 +51,10 @@ class Suggesting(Checking, Finding, Exporting):
         """
         self.need_no_round()
         self._need_lookable()
+        self.acted()
         if self.check is not None:
             self.done_check()
-        found = self._take(self._due())
+        found = self._take_found(self._due())
         if found is not None:
             return self._go_to(found)
         before = self.suggestion
@@ -82,7 +84,6 @@ class Suggesting(Checking, Finding, Exporting):
             self.done_check()
             return
         self.accept_region(here.image_id, here.t, here.box, confirmed=confirmed)
-        self._leave()
 
     def skip_region(self) -> None:
         """Leave the region; a hidden prediction is shown again.
@@ -93,10 +94,11 @@ class Suggesting(Checking, Finding, Exporting):
             If the user was led nowhere.
         """
         self._need_suggestion()
+        self.acted()
         if self.check is not None:
             self.skip_check()
         else:
-            self._leave()
+            self._leave_region()
 
     # ---- what waits ----------------------------------------------------------------------------
 
@@ -120,7 +122,16 @@ class Suggesting(Checking, Finding, Exporting):
         self.events.suggestion_ready.emit(suggestion)
         return suggestion
 
-    def _leave(self) -> None:
+    def _on_known(self, image_id: str) -> None:
+        """Leave an uncertain region once all of it is known, in whatever way."""
+        here = self.suggestion
+        if here is None or self.check is not None or here.image_id != image_id or image_id not in self.images:
+            return
+        labels = self.labels(image_id)
+        if labels is not None and labels.truth.known[here.t][here.box].all():
+            self._leave_region()
+
+    def _leave_region(self) -> None:
         self.suggestion = None
         self.events.suggestion_changed.emit()
 
@@ -153,12 +164,12 @@ class Suggesting(Checking, Finding, Exporting):
         if not found or (self.model is not None and self._found_for != self.model.header.weights_hash):
             self.when_idle(("segment", "model", "suggest"), self._look_if_asked)
             return
-        suggestion = self._take(self._due()) or self._take(None)
+        suggestion = self._take_found(self._due()) or self._take_found(None)
         if suggestion is not None:
             self._go_to(suggestion)
             return
         self._asked = False
-        self._leave()
+        self._leave_region()
         self.events.message.emit("info", "There is no region left to look at: everything is known.", "")
 
     # ---- kept ----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
+from napari_unet.image.boxes import Box
 from napari_unet.learning.places import Suggestion
 from napari_unet.viewer.images import ImageChoice
 from napari_unet.viewer.layers import METADATA_KEY
@@ -37,10 +39,14 @@ class Guide:
         Which layer is which image.
     results : ShownResults
         The Labels layers.
+    accept : callable
+        Accepts a region, (image id, time point, box), and asks first where that is much.
     """
 
-    def __init__(self, viewer: Viewer, image: ImageChoice, results: ShownResults) -> None:
-        self.viewer, self.image, self.results = viewer, image, results
+    def __init__(
+        self, viewer: Viewer, image: ImageChoice, results: ShownResults, accept: Callable[[str, int, Box], None]
+    ) -> None:
+        self.viewer, self.image, self.results, self._accept = viewer, image, results, accept
         self.session = image.session
         self.frame: Labels | None = None
         self._framed: Suggestion | None = None
@@ -60,6 +66,14 @@ class Guide:
         """Ask the session where to go; `jump` follows, now or when it has found out."""
         self.image.need()
         self.session.next_region()
+
+    def done_region(self) -> None:
+        """Take the region as right; it is asked first where that would accept many objects."""
+        here = self.session.suggestion
+        if here is None or here.kind == "random":
+            self.session.done_region()
+        else:
+            self._accept(here.image_id, here.t, here.box)
 
     def jump(self, suggestion: Suggestion) -> None:
         """Bring a region on screen, in its image, at its time and plane; selection, tool and mode stay."""
@@ -90,7 +104,9 @@ class Guide:
     def _turn_to(self, layer: Image, image_id: str, result: ResultLayer) -> None:
         """Make an image the one that is worked on; another one is hidden, as a page that is turned."""
         here = self.image.layer
-        layer.visible = result.layer.visible = True
+        for shown in (layer, result.layer):
+            if not shown.visible:  # napari takes the tool away from a layer that is made visible again
+                shown.visible = True
         if layer is here or here is None:
             return
         active = self.viewer.layers.selection.active
