@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
             path = str(target or Path(folder) / "final.safetensors")
             request = session.final_request(steps, threads, path)
             names = {image_id: image.source.name for image_id, image in session.images.items()}
-            found = _train(request)
+            found = _train(replace(request, kept=None))
     finally:
         session.close()
     _show(found["blocks"], names, before)

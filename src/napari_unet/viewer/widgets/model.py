@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QMenu
 
-from napari_unet.model.builtin import builtin_names, model_card
+from napari_unet.model.builtin import builtin_names
 from napari_unet.model.header import COLORS, CheckpointHeader, ClassInfo
 from napari_unet.viewer.widgets.classes import ask_classes
+from napari_unet.viewer.widgets.history import HistoryDialog
 from napari_unet.viewer.widgets.icons import IconButton
-from napari_unet.viewer.widgets.messages import show_text
 from napari_unet.viewer.widgets.parts import Section, enable, sentence_label
 
 if TYPE_CHECKING:
@@ -47,9 +47,10 @@ class ModelSection(Section):
         self.header.addWidget(self.choice, 1)
         self.header.addWidget(self.add)
         self.summary = sentence_label(dim=True)
-        self.info = IconButton("info", "Model card and history", self.show_card)
+        self.info = IconButton("info", "Model card and history", self.show_history)
         self.back = IconButton("back", "Back to the parent", lambda: link.run(self.session.back))
         self.row(self.summary, self.info, self.back)
+        self.history: HistoryDialog | None = None
         self.device = QComboBox()
         self.device.addItems(DEVICES)
         self.device.setToolTip("What the network runs on; “auto” takes a GPU when there is one")
@@ -104,21 +105,22 @@ class ModelSection(Section):
         self.session.set_device(self.device.currentText())
         self.device_note.hide()
 
-    def show_card(self) -> None:
-        """Show what the model says about itself, and how it came about."""
-        model = self.session.model
-        if model is None:
-            return
-        lines = [describe(model.header), ""]
-        if model.path in builtin_names():
-            lines.append(model_card(model.path))
-        else:
-            lines += [f"{key}: {value}" for key, value in model.header.provenance.items()]
-        lines += ["", "Versions of this session, the newest last:"]
-        for version in self.session.versions:
-            mark = "→" if version is model else " "
-            lines.append(f"{mark} {Path(version.path).stem}  {version.header.name}  {version.summary}")
-        show_text(self, model.header.name, "\n".join(lines))
+    def show_history(self) -> HistoryDialog:
+        """Open the window of the model and of its history, or bring it to the front."""
+        if self.history is None:
+            self.history = HistoryDialog(self.link, self)
+            self.history.finished.connect(self._on_history_closed)
+            self.history.show()
+        self.history.raise_()
+        return self.history
+
+    def close_history(self) -> None:
+        """Close that window, and take what it shows off the image."""
+        if self.history is not None:
+            self.history.reject()
+
+    def _on_history_closed(self) -> None:
+        self.history = None
 
     # ---- what it shows -------------------------------------------------------------------------
 

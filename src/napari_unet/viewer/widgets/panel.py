@@ -151,6 +151,7 @@ class UNetPanel(QWidget):
         self._disposed = True
         self._progress.stop()
         self.segment.stop()
+        self.model.close_history()
         self._activity.close()
         for signal, slot in self._connections:
             signal.disconnect(slot)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QWidget
 
+from napari_unet.viewer.widgets.finalize import FinalizeButton, InterruptedRow
 from napari_unet.viewer.widgets.parts import JobBar, Section, enable, sentence_label
 
 if TYPE_CHECKING:
@@ -41,7 +42,11 @@ class RetrainSection(Section):
         self.header.addWidget(self.button)
         self.header.addWidget(QLabel("for"))
         self.header.addWidget(self.budget)
+        self.more = FinalizeButton(link)
+        self.header.addWidget(self.more)
         self.header.addStretch(1)
+        self.interrupted = InterruptedRow(link)
+        self.body.addWidget(self.interrupted)
         self.progress = JobBar("Stop; the best so far is kept")
         self.progress.cancelled.connect(lambda: self.session.cancel("train"))
         self.body.addWidget(self.progress)
@@ -82,7 +87,7 @@ class RetrainSection(Section):
         if self.curve is None:
             self.curve = TrainingCurve()
             self.curve.widget.hide()
-            self.body.insertWidget(1, self.curve.widget)
+            self.body.insertWidget(2, self.curve.widget)
 
     def _retrain(self) -> None:
         self.link.run(lambda: self.session.retrain(float(self.budget.currentData())))
@@ -108,6 +113,8 @@ class RetrainSection(Section):
         """Show whether a round runs, and what the last one gave."""
         session, view = self.session, self.session.jobs.get("train")
         enable(self.button, self.problem(), "Train a copy of the model on everything known, in all images")
+        self.more.refresh(self.problem())
+        self.interrupted.refresh()
         self.progress.setVisible(view is not None)
         if view is not None:
             self.prepare()
