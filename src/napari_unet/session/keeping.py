@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from napari_unet.image.source import ImageSource
@@ -78,6 +79,8 @@ class Keeping(SessionCore):
     def _keep_done(self, image_id: str, source: ImageSource, copy: str | None) -> None:
         self._to_keep.pop(image_id, None)
         self._kept[image_id] = source.data
+        if copy is None and source.path is not None and Path(source.path).is_relative_to(self.folder.path):
+            copy = source.path  # the copy of an earlier day
         if copy is None:
             self._copies.pop(image_id, None)
         else:

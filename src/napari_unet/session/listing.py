@@ -48,6 +48,7 @@ class Listing(Keeping):
         if self._store is None:
             self._store = Store(self.folder)
             self._touch_all()
+            self.events.project_changed.emit()
         return self._store
 
     def _touch_all(self) -> None:

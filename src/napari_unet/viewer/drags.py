@@ -36,6 +36,7 @@ class Drag:
         self.path: list[Point] = []
         self.points: list[Point] = []
         self.fills: list[Sweep | None] = []
+        self._told = (0, 0)  # points and fills that `recent` has covered
         self.to(point)
 
     def to(self, point: Point) -> None:
@@ -73,6 +74,17 @@ class Drag:
             if closed:
                 parts.append(sweep.polygon([*self.path, self.path[0]], self.axes, self.layer.data.shape))
             reach = sweep.union(parts)
+        return None if reach is None else where_label(self.layer, reach, self.label)
+
+    def recent(self) -> Sweep | None:
+        """Return what carries the tool's label of all that it passed over since this was asked last."""
+        points, fills = self._told
+        self._told = (len(self.points), len(self.fills))
+        if self.mode == "fill":
+            reach = sweep.union(self.fills[fills:])
+        else:
+            new = self.points[max(points - 1, 0) :]
+            reach = sweep.brush(new, self.size, self.layer.scale, self.axes, self.layer.data.shape)
         return None if reach is None else where_label(self.layer, reach, self.label)
 
     def painted(self) -> bool:

@@ -243,5 +243,5 @@ def _data(layer: Image) -> Any:
 
 
 def _path(layer: Image) -> str | None:
-    path = layer.source.path
+    path = layer.source.path or remembered(layer).get("path")  # of a layer that a project brought back
     return None if path is None else str(path)

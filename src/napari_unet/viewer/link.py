@@ -19,6 +19,7 @@ from napari_unet.viewer.layers import METADATA_KEY
 from napari_unet.viewer.lookup import bare_viewer, session_of
 from napari_unet.viewer.next import Guide
 from napari_unet.viewer.overlay import KnownOverlay
+from napari_unet.viewer.projects import Projects
 from napari_unet.viewer.results import ResultLayer
 from napari_unet.viewer.shown import ShownResults
 from napari_unet.viewer.tools import CanvasTools
@@ -50,6 +51,8 @@ class ViewerLink:
         Makes what is on screen known, and asks before it is much.
     tools, keys : CanvasTools, CanvasKeys
         What napari lacks on the canvas, and the keys for it.
+    projects : Projects
+        Opens an earlier project in this viewer.
     """
 
     changed = Signal()
@@ -65,6 +68,7 @@ class ViewerLink:
         self.guide = Guide(self.viewer, self.image, self.results, self.accepting.region)
         self.tools = CanvasTools(self)
         self.keys = CanvasKeys(self)
+        self.projects = Projects(self)
         events = self.session.events
         self._connections: tuple[tuple[Any, Any], ...] = (
             (events.labels_created, self._on_labels_created),
@@ -104,6 +108,7 @@ class ViewerLink:
         self.viewer.dims.events.ndisplay.disconnect(self._tell)
         self.image.close()
         self.session.runner.close()
+        self.run(self.session.save)
 
     # ---- commands ------------------------------------------------------------------------------
 

@@ -90,7 +90,7 @@ def _layer(image: OpenedImage) -> LayerData:
     except AxesError:
         # The panel asks; until then the names that are known are kept.
         letters = list(image.letters)
-    data = _for_napari(image.data)
+    data = for_napari(image.data)
     if image.rgb and "C" in letters and letters[-1] != "C":
         data = np.moveaxis(np.asarray(data), letters.index("C"), -1)
         letters.remove("C")
@@ -116,7 +116,7 @@ def _layer(image: OpenedImage) -> LayerData:
     return data, arguments, "image"
 
 
-def _for_napari(data: Any) -> Any:
+def for_napari(data: Any) -> Any:
     """Return what napari can show: arrays as they are, files through dask."""
     if isinstance(data, np.ndarray):
         return data

@@ -139,7 +139,11 @@ class ShownResults:
             self._run(lambda: self._stroke_ended(image_id, result, swept))
             QTimer.singleShot(0, self._forget_strokes)
 
-        return StrokeRecorder(result.layer, result.painted_axes, begin, end)
+        def so_far(swept: Sweep) -> None:
+            for (t, box), mask in result.places(swept) if image_id in self.session.images else ():
+                self._run(lambda t=t, box=box, mask=mask: self.session.save_stroke_so_far(image_id, t, box, mask))
+
+        return StrokeRecorder(result.layer, result.painted_axes, begin, end, so_far)
 
     def _stroke_ended(self, image_id: str, result: ResultLayer, swept: Sweep | None) -> None:
         if image_id not in self.session.images:
@@ -204,6 +208,16 @@ class ShownResults:
                 result.layer.metadata[key] = self.session.provenance(image_id)
 
     # ---- giving up -----------------------------------------------------------------------------
+
+    def clear(self) -> None:
+        """Give up all results and remove their layers: the session holds other work from now on."""
+        layers = [result.layer for _, result, _ in self._all() if result.alive]
+        for image_id, result, recorder in self._all():
+            self._release(image_id, result, recorder)
+        self._results.clear()
+        self._dismissed.clear()
+        for layer in layers:
+            self.viewer.layers.remove(layer)
 
     def _on_layer_removed(self, event: Any) -> None:
         """Give up a result that the user removed; what is coming in for it stops."""

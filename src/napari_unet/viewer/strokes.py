@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _LEFT, _RIGHT = 1, 2
 _BRUSHES = ("paint", "erase")
 _MAX_VERTICES = 1000
+SO_FAR_INTERVAL = 1000  # ms between two reports of a stroke under way
 
 
 class StrokeRecorder:
@@ -45,6 +46,8 @@ class StrokeRecorder:
     end : callable
         Called with the `Sweep` when it ends, or with None when the layer changed at a place that
         cannot be told (a script wrote through the layer's methods).
+    so_far : callable, optional
+        Called about once a second during a long stroke with the `Sweep` of what was added since.
     """
 
     def __init__(
@@ -53,8 +56,12 @@ class StrokeRecorder:
         painted_axes: Callable[[], tuple[int, ...]],
         begin: Callable[[], None],
         end: Callable[[Sweep | None], None],
+        so_far: Callable[[Sweep], None] = lambda swept: None,
     ) -> None:
         self.layer = layer
+        self._so_far = so_far
+        self._timer = QTimer()
+        self._timer.timeout.connect(self._tell_so_far)
         self._painted_axes, self._begin, self._end = painted_axes, begin, end
         self._drag: Drag | None = None
         self._encircle: Drag | None = None
@@ -76,6 +83,7 @@ class StrokeRecorder:
 
     def close(self) -> None:
         """End a stroke that is under way and stop watching."""
+        self._timer.stop()
         for callbacks, own in (
             (self.layer.mouse_drag_callbacks, self._on_press),
             (self.layer.mouse_move_callbacks, self._on_move),
@@ -102,12 +110,26 @@ class StrokeRecorder:
         elif layer.mode == "paint" and event.button == _RIGHT:
             if layer.n_edit_dimensions == 2 and len(event.dims_displayed) == 2:
                 self._encircle = Drag(layer, self._painted_axes(), point)
-                self._begin()
+                self._start()
         elif layer.mode in (*_BRUSHES, "fill") and layer.cursor != "circle_frozen":
             self._drag = Drag(layer, self._painted_axes(), point)
-            self._begin()
+            self._start()
             return self._dragging(layer, event)
         return None
+
+    def _start(self) -> None:
+        self._begin()
+        self._timer.start(SO_FAR_INTERVAL)
+
+    def _tell_so_far(self) -> None:
+        """Report what a long stroke added; stop asking once it has ended."""
+        stroke = self._drag or self._encircle
+        if stroke is None:
+            self._timer.stop()
+            return
+        added = stroke.recent()
+        if added is not None:
+            self._so_far(added)
 
     def _dragging(self, layer: Labels, event: Any) -> Iterator[None]:
         drag = self._drag
