@@ -18,6 +18,7 @@ from napari_unet.viewer.widgets.known import KnownSection
 from napari_unet.viewer.widgets.messages import MessageBar
 from napari_unet.viewer.widgets.model import ModelSection
 from napari_unet.viewer.widgets.progress import ProgressSection
+from napari_unet.viewer.widgets.project import ProjectSection
 from napari_unet.viewer.widgets.retrain import RetrainSection
 from napari_unet.viewer.widgets.segment import SegmentSection
 
@@ -44,6 +45,7 @@ class UNetPanel(QWidget):
         self.link = ViewerLink(napari_viewer)
         self.session = self.link.session
         self._activity = Activity(self.link.viewer, self.session)
+        self.project = ProjectSection(self.link)
         self.model = ModelSection(self.link)
         self.image = ImageSection(self.link)
         self.segment = SegmentSection(self.link)
@@ -54,6 +56,7 @@ class UNetPanel(QWidget):
         self.export = ExportSection(self.link)
         self.message = MessageBar()
         self.sections = (
+            self.project,
             self.model,
             self.image,
             self.segment,
@@ -72,6 +75,7 @@ class UNetPanel(QWidget):
         self._progress.timeout.connect(self._show_progress)
         events = self.session.events
         self._connections: tuple[tuple[Any, Any], ...] = (
+            (events.project_changed, self.project.refresh),
             (events.images_changed, self._on_image),
             (events.model_changed, self._on_model),
             (events.labels_created, self._on_labels),
@@ -171,6 +175,7 @@ class UNetPanel(QWidget):
         self.export.refresh()
 
     def _on_model(self) -> None:
+        self.project.refresh()
         self.model.refresh()
         self.classes.refresh()
         self._on_link()
