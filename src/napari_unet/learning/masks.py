@@ -10,6 +10,7 @@ import numpy.typing as npt
 Mask = npt.NDArray[np.bool_]
 
 LONGEST_TABLE = 1 << 26  # entries, one byte each
+ROWS = 32
 
 
 def members(labels: npt.NDArray[Any], values: npt.NDArray[Any]) -> Mask:
@@ -17,8 +18,8 @@ def members(labels: npt.NDArray[Any], values: npt.NDArray[Any]) -> Mask:
 
     Parameters
     ----------
-    labels : ndarray of unsigned int
-        Any shape.
+    labels : ndarray of unsigned int, (..., Y, X)
+        Labels.
     values : ndarray of int
         Not negative.
 
@@ -32,7 +33,13 @@ def members(labels: npt.NDArray[Any], values: npt.NDArray[Any]) -> Mask:
         return np.isin(labels, values)
     table = np.zeros(largest + 1, bool)
     table[values[values <= largest]] = True
-    return np.take(table, labels)
+    found = np.empty(labels.shape, bool)
+    # Some rows at a time: the indices of a whole large image would not stay in the processor's cache.
+    for plane in np.ndindex(labels.shape[:-2]):
+        for start in range(0, labels.shape[-2], ROWS):
+            part = (*plane, slice(start, start + ROWS))
+            np.take(table, labels[part], out=found[part], mode="clip")
+    return found
 
 
 def dilated(mask: Mask, width: int, axes: tuple[int, ...]) -> Mask:
