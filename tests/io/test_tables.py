@@ -19,7 +19,7 @@ def test_2d_with_channels_as_scikit_image_measures_it() -> None:
     image, labels = nuclei_2d((96, 96), seed=3)
     both = np.stack([image, image // 2])
     source = ImageSource(both, "CYX", scale=(1, 0.5, 0.25))
-    table = measure_objects(labels, "YX", source, model_hash="ab", in_training=True)
+    table = measure_objects(labels, "YX", source, model_hash="ab", settings='{"split": 0.5}', in_training=True)
     expected = regionprops_table(
         labels, np.moveaxis(both, 0, -1), ("label", "area", "centroid", "intensity_mean"), spacing=(0.5, 0.25)
     )
@@ -33,10 +33,11 @@ def test_2d_with_channels_as_scikit_image_measures_it() -> None:
     }
     for ours, theirs in pairs.items():
         np.testing.assert_allclose(table[ours], expected[theirs])
-    assert list(table) == [*pairs, "edited_fraction", "in_training", "model_hash"]
+    assert list(table) == [*pairs, "edited_fraction", "in_training", "model_hash", "settings"]
     assert np.isnan(table["edited_fraction"]).all()
     assert table["in_training"].all()
     assert set(table["model_hash"]) == {"ab"}
+    assert set(table["settings"]) == {'{"split": 0.5}'}
 
 
 def test_3d_volumes_and_nanometres() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -297,6 +298,9 @@ def test_table_has_a_row_per_object(opened, tmp_path):
     rows = list(csv.DictReader((tmp_path / "objects.csv").read_text("utf-8").splitlines()))
     assert len(rows) == 4
     assert rows[0]["model_hash"] == session.model.header.weights_hash
+    assert json.loads(rows[0]["settings"])["objects"]["min_size"] == session.settings.objects.min_size
+    assert rows[0]["in_training"] == "False"
+    assert 0 <= float(rows[0]["edited_fraction"]) <= 1
 
 
 def test_export_model_is_the_model(opened, tmp_path):

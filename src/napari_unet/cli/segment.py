@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import threading
 import time
@@ -177,7 +178,13 @@ def segment_file(context: JobContext, request: FileRequest) -> FileResult:
         trained = source.name in header.provenance.get("images", ())
         by_hand = np.zeros(labels.shape, bool)
         columns = measure_objects(
-            labels, axes, source, model_hash=header.weights_hash, in_training=trained, edited=by_hand
+            labels,
+            axes,
+            source,
+            model_hash=header.weights_hash,
+            settings=json.dumps(provenance["settings"], sort_keys=True),
+            in_training=trained,
+            edited=by_hand,
         )
         write_table(table, columns, overwrite=request.overwrite)
     return FileResult(False, _summary(labels, header, request, time.perf_counter() - start))

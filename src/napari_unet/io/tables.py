@@ -24,6 +24,7 @@ def measure_objects(
     source: ImageSource,
     *,
     model_hash: str = "",
+    settings: str = "",
     in_training: bool = False,
     edited: npt.NDArray[np.bool_] | None = None,
 ) -> Columns:
@@ -39,6 +40,8 @@ def measure_objects(
         The image, for intensities and voxel size.
     model_hash : str
         Which model made the labels; kept in every row, so that mixed tables show it.
+    settings : str
+        With which settings, as JSON; kept in every row, too.
     in_training : bool
         Whether the image was used to train that model.
     edited : ndarray of bool, optional
@@ -49,7 +52,7 @@ def measure_objects(
     dict of str to ndarray
         Columns ``label``; ``frame`` where there is time; ``area_um2`` or ``volume_um3``;
         ``centroid_z_um``… from the center of the first voxel; ``mean_0``… per channel; ``edited_fraction``
-        (NaN when not given); ``in_training``; ``model_hash``. Where the voxel size is unknown, lengths
+        (NaN when not given); ``in_training``; ``model_hash``; ``settings``. Where the voxel size is unknown, lengths
         are in ``px``: ``area_px``, ``volume_px``, ``centroid_y_px``.
         The quantities are those of ``skimage.measure.regionprops``.
 
@@ -76,6 +79,7 @@ def measure_objects(
     rows = table["label"].size
     table["in_training"] = np.full(rows, in_training)
     table["model_hash"] = np.full(rows, model_hash, dtype=object)
+    table["settings"] = np.full(rows, settings, dtype=object)
     return table
 
 

@@ -40,8 +40,8 @@ class TableFile:
         A snapshot, and its letters of T, Z, Y, X.
     source : ImageSource
         The image, by reference.
-    model_hash : str
-        Of the model that made the labels.
+    model_hash, settings : str
+        Of the model that made the labels; the settings, as JSON.
     in_training : bool
         Whether the image taught that model.
     edited : ndarray of bool, of the labels' shape
@@ -55,6 +55,7 @@ class TableFile:
     axes: str
     source: ImageSource
     model_hash: str
+    settings: str
     in_training: bool
     edited: npt.NDArray[np.bool_]
     overwrite: bool
@@ -86,6 +87,7 @@ def export_table(context: JobContext, request: TableFile) -> dict[str, Any]:
         request.axes,
         request.source,
         model_hash=request.model_hash,
+        settings=request.settings,
         in_training=request.in_training,
         edited=request.edited,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,12 +79,14 @@ class Exporting(SessionCore):
     ) -> Job | None:
         """Measure the objects of an image; write a CSV if a path is given; hand the columns on."""
         labels, axes = self._labels_to_export(image_id), label_axes(self.image(image_id).source.axes)
+        settings = {name: value for name, value in labels.origin.settings.items() if name != "seconds"}
         request = TableFile(
             None if path is None else str(path),
             labels.array.copy(),
             axes,
             self.lazy_source(image_id),
             labels.model.weights_hash if labels.model else "",
+            json.dumps(settings, sort_keys=True),
             self.in_training(image_id),
             from_canonical(labels.truth.changed, axes).copy(),
             overwrite,
