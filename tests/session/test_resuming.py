@@ -42,9 +42,9 @@ session.retrain(steps=STEPS)
 """
 
 
-def open_work(folder):
+def open_work(folder, runner=None):
     """Open an image and a model of a folder and make some of it known, the same each time."""
-    session = Session(JobRunner("inline"), WorkFolder(folder))
+    session = Session(runner or JobRunner("inline"), WorkFolder(folder))
     session.settings = replace(session.settings, device="cpu")
     session.messages = []
     session.events.message.connect(lambda *message: session.messages.append(message))
@@ -206,3 +206,27 @@ def test_a_disk_that_takes_no_state_does_not_end_the_round(work):
     session.retrain(steps=30)
     assert session.last_round.steps == 30
     assert KeptState(str(work)).read() is None
+
+
+def test_a_worker_process_that_dies_leaves_a_round_to_go_on_with(work):
+    session = open_work(work, JobRunner("process"))[0]
+    session.keep_state_every = 0.0
+    job = session.retrain(steps=400)
+    end = time.monotonic() + 60
+    while (kept := KeptState(str(work)).read()) is None or kept.progress == 0:
+        session.deliver()
+        time.sleep(0.02)
+        assert not job.ended, session.messages
+        assert time.monotonic() < end
+    session.runner._workers["train"]._process.kill()
+    session.runner.wait(job, 30)
+    assert session.messages[-1][0] == "error"
+    interrupted = session.interrupted_round()
+    assert 0 < interrupted.progress < 1
+    session.runner.close()
+    session.runner = JobRunner("inline")
+    session.events.job_changed.connect(lambda name: session.curve.seconds and session.cancel("train"))
+    session.resume_training()
+    assert session.curve.seconds[0] >= interrupted.seconds
+    assert session.interrupted_round() is None  # the user stopped it
+    session.close()
