@@ -120,7 +120,7 @@ class Work:
 
     def accept_view(self, index: int, box: Box, seconds: float) -> None:
         """Accept a view as it is."""
-        self.session.accept_box(self.ids[index], 0, box)
+        self.session.accept_box(self.ids[index], 0, box, confirmed=True)
         self._log(index, seconds)
 
     def accept_object(self, index: int, point: Point, seconds: float) -> None:
