@@ -15,6 +15,7 @@ import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 # One thread everywhere: set before numpy and torch are loaded.
@@ -24,11 +25,12 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 from interactive_parts.parents import export_parent  # noqa: E402
 from interactive_parts.play import BUDGETS, ROUND_SECONDS, play  # noqa: E402
 from interactive_parts.results import Results, Run  # noqa: E402
-from interactive_parts.rules import RULES  # noqa: E402
+from interactive_parts.rules import RULES, RealRootPainter  # noqa: E402
 from interactive_parts.tables import report  # noqa: E402
+from interactive_parts.task import Task  # noqa: E402
 from interactive_parts.tasks import PARENT, TASKS, make_task  # noqa: E402
 
-COMPARED = tuple(name for name in RULES if name not in ("plain", "rootpainter-trainer"))
+COMPARED = tuple(name for name in RULES if name not in ("plain", RealRootPainter.name))
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -43,6 +45,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--csv", type=Path, default=Path(__file__).with_name("interactive.csv"))
     parser.add_argument("--parents", type=Path, help=f"folder that holds {PARENT}")
     parser.add_argument("--export-parent", type=Path, metavar="STATE", help=f"write {PARENT} from a training state")
+    parser.add_argument("--trainer-python", type=Path, help="interpreter with root-painter-trainer 0.3.3")
+    parser.add_argument("--trainer-cap", type=float, default=1800.0, help="seconds on the wall for its rounds")
+    parser.add_argument("--trainer-patch", type=int, default=252, help="its patch in px, 572 - 16 k")
     parser.add_argument("--dev", action="store_true", help="inner split of the training images; test images unread")
     parser.add_argument("--table", action="store_true", help="print the tables and run nothing")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="draw the plots and run nothing")
@@ -52,6 +57,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def run_all(options: argparse.Namespace) -> None:
     """Run what is asked for and not there yet, seed by seed, so that every rule has a first figure early."""
     results = Results(options.csv)
+    RealRootPainter.python = options.trainer_python
+    RealRootPainter.cap, RealRootPainter.patch = options.trainer_cap, options.trainer_patch
     part = "dev" if options.dev else "test"
     for seed in options.seeds:
         for name in options.tasks:
@@ -62,13 +69,34 @@ def run_all(options: argparse.Namespace) -> None:
                     if results.has(run, options.budgets):
                         continue
                     task = task or make_task(name, options.parents, options.dev)
+                    if not RULES[rule_name].suits(task):
+                        continue
                     results.forget(run)
-                    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-                        rule = RULES[rule_name](task, seed, Path(folder))
-                        for row in play(rule, protocol, Path(folder), options.budgets, options.seconds):
-                            record = results.add(run, row)
-                            names = ("task", "protocol", "rule", "seed", "annotated_s", "score", "gain", "verdict")
-                            print("  ".join(record[n] for n in (*names, "train_cpu_s", "train_wall_s")), flush=True)
+                    run_one(run, task, results, options.budgets)
+
+
+def run_one(run: Run, task: Task, results: Results, budgets: Sequence[float]) -> None:
+    """Play one run and write its rows."""
+    shown = (
+        "task",
+        "protocol",
+        "rule",
+        "seed",
+        "annotated_s",
+        "score",
+        "gain",
+        "verdict",
+        "train_cpu_s",
+        "train_wall_s",
+    )
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        rule = RULES[run.rule](task, run.seed, Path(folder))
+        try:
+            for row in play(rule, run.protocol, Path(folder), budgets, run.round_seconds):
+                record = results.add(run, row)
+                print("  ".join(record[name] for name in shown), flush=True)
+        finally:
+            rule.close()
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -16,17 +16,17 @@ def draw(records: Sequence[Record], folder: Path) -> list[Path]:
     Left, the score against annotated seconds; right, against annotated seconds and the seconds of training so far on
     one thread. Lines are medians over seeds, bands the lowest and highest.
     """
-    import matplotlib
+    import matplotlib as mpl
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
 
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []
     for part, protocol in sorted({(r["part"], r["protocol"]) for r in records}):
         some = [r for r in records if (r["part"], r["protocol"]) == (part, protocol)]
         tasks = list(dict.fromkeys(r["task"] for r in some))
-        figure, rows = pyplot.subplots(len(tasks), 2, figsize=(10, 3 * len(tasks)), squeeze=False)
+        figure, rows = plt.subplots(len(tasks), 2, figsize=(10, 3 * len(tasks)), squeeze=False)
         for axes, task in zip(rows, tasks, strict=True):
             for rule in dict.fromkeys(r["rule"] for r in some):
                 _line(axes, [r for r in some if r["task"] == task and r["rule"] == rule], rule)
@@ -36,7 +36,7 @@ def draw(records: Sequence[Record], folder: Path) -> list[Path]:
         figure.tight_layout()
         path = folder / f"interactive-{protocol}-{part}.png"
         figure.savefig(path, dpi=110)
-        pyplot.close(figure)
+        plt.close(figure)
         drawn.append(path)
     return drawn
 

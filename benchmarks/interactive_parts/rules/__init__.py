@@ -8,8 +8,11 @@ from interactive_parts.rules.forest import Forest
 from interactive_parts.rules.nothing import Nothing
 from interactive_parts.rules.ours import Ours
 from interactive_parts.rules.plain import Plain
+from interactive_parts.rules.real_rootpainter import RealRootPainter
 from interactive_parts.rules.rootpainter import RootPainter
 
-__all__ = ["RULES", "Outcome", "Rule"]
+__all__ = ["RULES", "Outcome", "RealRootPainter", "Rule"]
 
-RULES: dict[str, type[Rule]] = {rule.name: rule for rule in (Ours, Forest, RootPainter, Cellpose, Nothing, Plain)}
+RULES: dict[str, type[Rule]] = {
+    rule.name: rule for rule in (Ours, Forest, RootPainter, Cellpose, Nothing, RealRootPainter, Plain)
+}

@@ -61,6 +61,14 @@ class Rule:
         self.current: Predict | None = None
         self.number = 0
 
+    @classmethod
+    def suits(cls, task: Task) -> bool:
+        """Whether the rule can do a task at all."""
+        return True
+
+    def close(self) -> None:
+        """Let go of what the rule holds outside of Python; nothing by default."""
+
     def begin(self, work: Work) -> None:
         """Get ready, before anything is annotated."""
         work.detach()
