@@ -27,6 +27,7 @@ class Finding(Modelling):
         self._found: list[Suggestion] = []
         self._found_for = ""  # hash of the model whose doubts they are
         self._drawn = 0  # how many times was looked: part of the seed of what is drawn
+        self._served = 0  # regions that the user was led to
         self._visited: list[tuple[str, int, Box]] = []
         self._searched_for: tuple[object, ...] = ()
         self._quiet_since: float | None = None
@@ -49,16 +50,24 @@ class Finding(Modelling):
             return
         now = time.perf_counter()
         self._quiet_since = now if self._quiet_since is None else self._quiet_since
-        if now - self._quiet_since > REST and self._searched_for != self._to_search():
+        if now - self._quiet_since > REST and self._is_search_due():
             self._look()
 
+    def _is_search_due(self) -> bool:
+        """Whether there is something new to look at, or too little is left of what was found."""
+        wanted = self._to_search()
+        if not wanted or wanted == self._searched_for:
+            return False
+        left = {one.kind for one in self._found}
+        return wanted[:2] != self._searched_for[:2] or len(left) < 2
+
     def _to_search(self) -> tuple[object, ...]:
-        """Return what the found regions depend on; what they were found for already if there is nothing to look at."""
+        """Return what a search depends on: model, what it has segmented, regions served; empty if it has nothing."""
         model = self.model
         segmented = tuple((i, s.origin.scores) for i in self.images if (s := self.labels(i)) is not None and s.frames)
         if model is None or model.untrained or not segmented:
-            return self._searched_for
-        return (model.header.weights_hash, segmented)
+            return ()
+        return (model.header.weights_hash, segmented, self._served)
 
     def _take_found(self, kind: str | None) -> Suggestion | None:
         """Take the first region of a kind that is still worth a visit; of any kind for None."""
@@ -82,6 +91,8 @@ class Finding(Modelling):
     def _look(self) -> None:
         model = self.need_model()
         self._searched_for = self._to_search()
+        if self._found_for not in ("", model.header.weights_hash):
+            self._visited = []  # another model has other doubts, there too
         request = SuggestRequest(
             model.path,
             self._parent_path(model.header),
@@ -103,7 +114,8 @@ class Finding(Modelling):
             self._looked(True)
 
         def stopped(job: Job) -> None:
-            self._searched_for = ()
+            if job.error is None:  # what failed once is not tried again before something has changed
+                self._searched_for = ()
             self._looked(False, stopped=not self._made_room)
 
         self._made_room = False

@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 
 CANDIDATES = 384  # regions whose kept scores are looked at, at most
 SCORED = 32  # regions that go through the network, at most
+FEWEST = 2  # however slow the network is
 CORRECTED = 6  # corrected regions that the others are compared with, at most
 KNOWN_ALREADY = 0.5  # a region of which more is known is not worth a visit
-CORRECTED_FROM = 0.05
+CORRECTED_FROM = 0.05  # share known from which a region counts as corrected
 LOOK_SHARE = 0.4  # of the time, for looking at kept scores
 DRAWS = 256  # random regions drawn before all are looked through
 
@@ -105,7 +106,7 @@ def suggest(context: JobContext, request: SuggestRequest) -> SuggestResult:
     scored: list[tuple[Looked, Place, Doubt]] = []
     for image, place in candidates[:SCORED]:
         context.check()
-        if time.perf_counter() > end and len(scored) >= request.uncertain:
+        if time.perf_counter() > end and len(scored) >= min(FEWEST, request.uncertain):
             break
         scored.append((image, place, image.doubt(place, parent)))
         context.progress(len(scored), min(SCORED, len(candidates)), "looking for a region")

@@ -25,7 +25,6 @@ class Suggesting(Checking, Finding, Exporting):
     def __init__(self, runner: JobRunner | None = None, folder: WorkFolder | None = None) -> None:
         super().__init__(runner, folder)
         self._asked = False  # the user waits for a region
-        self._served = 0
         self.documents.register("next", self._dump_next, self._load_next)
         self.events.known_changed.connect(self._on_known)
 
