@@ -8,8 +8,9 @@ import pytest
 from napari_unet.errors import UserError
 from napari_unet.image.boxes import as_box, overlap
 from napari_unet.image.source import ImageSource
-from napari_unet.jobs import LazyArray
+from napari_unet.jobs import JobRunner, LazyArray
 from napari_unet.learning.places import RegionGrid
+from napari_unet.session import Session
 from napari_unet.session.looking import SuggestImage
 from napari_unet.session.suggest_tasks import SuggestRequest, suggest
 
@@ -281,3 +282,23 @@ def test_when_all_is_known_next_says_so(session, model_path) -> None:
     session.accept_box(image_id, 0, as_box((0, 0, 0), (1, 300, 400)), confirmed=True)
     assert session.next_region() is None
     assert "everything is known" in session.messages[-1][1]
+
+
+def test_an_open_check_is_open_again_after_reopening(session, model_path, tmp_path) -> None:
+    image_id = large(session, model_path)
+    here = lead(session, "random")
+    inside = as_box((0, here.box[1].start, here.box[2].start), (1, here.box[1].start + 9, here.box[2].start + 9))
+    session.labels(image_id).truth.labels[0][inside] = 77
+    session.end_stroke(image_id, 0, inside, None)
+    session.save()
+    path = session.folder.path
+    session.close()
+    again = Session(JobRunner("inline"))
+    again.open_project(path)
+    truth = again.labels(image_id).truth
+    assert (again.check.image_id, again.check.t, again.check.box) == (image_id, 0, here.box)
+    assert (truth.labels[0][inside] == 77).all() and truth.prediction[0][here.box].any()
+    assert not truth.labels[0][here.box][~truth.known[0][here.box]].any()
+    again.skip_region()
+    assert np.array_equal(truth.labels[~truth.known], truth.prediction[~truth.known])
+    again.close()

@@ -195,6 +195,8 @@ class Checking(Auditing, Effort):
         return {"image_id": here.image_id, "t": here.t, "box": [[part.start, part.stop] for part in here.box]}
 
     def _load_check(self, value: dict[str, Any] | None) -> None:
+        self.suggestion, self._checked, self._reopen = None, None, None
+        self.events.suggestion_changed.emit()
         if value is None:
             return
         box = as_box(*zip(*value["box"], strict=True))

@@ -178,6 +178,7 @@ class Suggesting(Checking, Finding, Exporting):
         return {"drawn": self._drawn, "served": self._served, "visited": visited}
 
     def _load_next(self, value: dict[str, Any]) -> None:
+        self._found, self._found_for, self._asked = [], "", False
         self._drawn, self._served = int(value["drawn"]), int(value["served"])
         self._visited = [(i, int(t), as_box(*zip(*box, strict=True))) for i, t, box in value["visited"]]
 
