@@ -218,6 +218,9 @@ def test_one_session_a_viewer(visible_viewer: Any) -> None:
 def test_the_panel_fits_a_small_window(panel: Any) -> None:
     assert panel.minimumSizeHint().width() <= 300
     assert panel.minimumSizeHint().height() <= 600
+    # 300 less the margins and the scroll bar: nothing is cut off.
+    wide = {type(section).__name__: section.minimumSizeHint().width() for section in panel.sections}
+    assert max(wide.values()) <= 278, wide
 
 
 def test_errors_of_commands_become_messages(panel: Any) -> None:

@@ -98,6 +98,7 @@ class Accepting:
 
     def _accept(self, image_id: str, t: int, box: Box, title: str) -> None:
         self.cancel()
+        self.link.tools.cancel()
         try:
             self.session.accept_box(image_id, t, box, title)
         except ConfirmationNeeded as needed:

@@ -39,6 +39,7 @@ class RetrainSection(Section):
             self.budget.addItem(f"{seconds} s" if seconds < 120 else f"{seconds // 60} min", seconds)
         self.budget.setCurrentIndex(BUDGETS.index(60))
         self.budget.setToolTip("How long to train")
+        self.budget.setFixedWidth(74)  # the panel fits 300 pixels
         self.header.addWidget(self.button)
         self.header.addWidget(QLabel("for"))
         self.header.addWidget(self.budget)
