@@ -10,7 +10,6 @@ from typing import Any
 from napari_unet.errors import ImageError
 from napari_unet.image.channels import stack_channels
 from napari_unet.image.source import ImageSource
-from napari_unet.io.images import open_image
 from napari_unet.project.fingerprint import Fingerprint
 
 Part = dict[str, Any]
@@ -110,6 +109,8 @@ def reference(path: str, folder: Path) -> dict[str, Any]:
 
 
 def _open_part(part: Part, folder: Path, check: bool) -> tuple[ImageSource, bool]:
+    from napari_unet.io.images import open_image  # slow to import, and the panel opens at once
+
     path, touched = _find(part, folder, check)
     opened = open_image(path)
     shape = tuple(part["shape"])

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from napari_unet.errors import ImageError, OutputError
-from napari_unet.io.images import open_image
 from napari_unet.jobs import JobContext
 
 _EDGE = 512  # of the pieces of a copy
@@ -62,6 +61,8 @@ def keep_image(context: JobContext, request: KeepRequest) -> str | None:
 
 def _same_as_file(request: KeepRequest) -> bool:
     """Tell whether our own readers find the same values in the file: others may read it in another way."""
+    from napari_unet.io.images import open_image  # slow to import, and the panel opens at once
+
     try:
         found = open_image(str(request.path)).data
     except ImageError:

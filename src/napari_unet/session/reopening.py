@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_unet.errors import UserError
-from napari_unet.io.images import read_image
 from napari_unet.project.folder import WorkFolder
 from napari_unet.project.images import open_again
 from napari_unet.project.recent import RecentProject, recent_projects, remember
@@ -94,6 +93,8 @@ class Reopening(Restoring):
         UserError
             If the image is not missing, or this file does not fit what is known.
         """
+        from napari_unet.io.images import read_image  # slow to import, and the panel opens at once
+
         entry = self._gone.get(image_id)
         if entry is None or image_id not in self.missing_images:
             raise UserError(f"No image '{image_id}' is missing.", "Choose one of those that are.")
@@ -174,6 +175,8 @@ class Reopening(Restoring):
 
     def _rebase(self, old: Path, new: Path) -> None:
         """Let everything that lies in the project be found at its new place."""
+        from napari_unet.io.images import read_image
+
         moved: dict[int, ModelVersion] = {}
         for version in self.versions:
             path = Path(version.path)
