@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 MAX_LOSS = 0.02  # of the mean agreement: what may be lost by chance, and of the guard at all
 USUAL_SPREAD, USUAL_BLOCKS = 0.1, 3  # of the gains of single blocks, and how many blocks that is worth
-MOST_VOXELS = 1024  # a block with more known voxels is not measured better
 CONFIDENCE = 1.96  # standard errors on either side: 95 % of a normal distribution
 
 Scores = Sequence[float]
@@ -52,7 +50,6 @@ def decide(
     parent: Scores,
     min_blocks: int = 2,
     *,
-    n_known: Sequence[int] | None = None,
     guard: tuple[Scores, Scores] | None = None,
 ) -> Decision:
     """Compare a candidate with its parent on the same blocks.
@@ -60,11 +57,9 @@ def decide(
     Parameters
     ----------
     candidate, parent : sequence of float
-        Agreement per block, in the same order.
+        A value per block, in the same order, whose mean is the agreement (`napari_unet.learning.pooling.shares`).
     min_blocks : int
         With fewer, the verdict is "preliminary".
-    n_known : sequence of int, optional
-        Known voxels of the blocks; blocks with more weigh more.
     guard : (sequence of float, sequence of float), optional
         Agreement of the candidate and of the parent with the regions that the work began with.
 
@@ -76,8 +71,7 @@ def decide(
     """
     n = len(candidate)
     kept = (float(np.mean(guard[1])), float(np.mean(guard[0]))) if guard and guard[0] and guard[1] else None
-    weights = np.ones(n) if n_known is None else np.sqrt(np.clip(n_known, 1, MOST_VOXELS))
-    before, after = (float(np.average(s, weights=weights)) if n else None for s in (parent, candidate))
+    before, after = (float(np.mean(s)) if n else None for s in (parent, candidate))
     forgets = kept is not None and kept[0] - kept[1] > MAX_LOSS
     first = "" if kept is None else f"the first regions of the work {kept[0]:.3f} → {kept[1]:.3f}"
     if n < max(min_blocks, 1) or before is None or after is None:
@@ -87,7 +81,7 @@ def decide(
             "compare before and after, then keep or discard."
         )
         return Decision("preliminary", sentence, before, after, None, n, kept)
-    interval = gain_interval(candidate, parent, weights)
+    interval = gain_interval(candidate, parent)
     numbers = (
         f"agreement with your corrections {before:.3f} → {after:.3f} on {n} blocks held back "
         f"(gain {after - before:+.3f}, 95 % interval {interval[0]:+.3f} to {interval[1]:+.3f})"
@@ -103,7 +97,7 @@ def decide(
     return Decision("adopt", f"Adopted: {numbers}{first and '; ' + first}.", before, after, interval, n, kept)
 
 
-def gain_interval(candidate: Scores, parent: Scores, weights: npt.ArrayLike) -> tuple[float, float]:
+def gain_interval(candidate: Scores, parent: Scores) -> tuple[float, float]:
     """Return the 95 % interval of the mean gain over blocks.
 
     The spread of the gains is the measured one together with a usual one that is worth `USUAL_BLOCKS` blocks: a
@@ -113,13 +107,11 @@ def gain_interval(candidate: Scores, parent: Scores, weights: npt.ArrayLike) -> 
     Parameters
     ----------
     candidate, parent : sequence of float
-        Agreement per block, in the same order; at least one.
-    weights : array-like of float
-        Of the blocks, positive.
+        A value per block, in the same order; at least one.
     """
-    gain, share = np.subtract(candidate, parent), np.divide(weights, np.sum(weights))
-    mean, n = float(share @ gain), gain.size
-    measured = float(share @ (gain - mean) ** 2) * n  # (n - 1) times the variance
+    gain = np.subtract(candidate, parent)
+    mean, n = float(gain.mean()), gain.size
+    measured = float(((gain - mean) ** 2).sum())  # (n - 1) times the variance
     variance = (USUAL_BLOCKS * USUAL_SPREAD**2 + measured) / (USUAL_BLOCKS + n - 1)
-    half = CONFIDENCE * math.sqrt(variance * float(share @ share))
+    half = CONFIDENCE * math.sqrt(variance / n)
     return mean - half, mean + half

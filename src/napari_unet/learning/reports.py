@@ -56,8 +56,8 @@ class TrainResult:
     checkpoint : Checkpoint
         The best candidate; its header still is the parent's.
     parent_scores, scores : tuple of float
-        Agreement with the corrections held back, per block and in the same order; empty if nothing was held
-        back, or training was stopped before the first score.
+        A value per block held back, in the same order, whose mean is the agreement with the corrections; empty if
+        nothing was held back, or training was stopped before the first score.
     stopped_because : {"budget", "cancelled"}
         Why it ended.
     steps : int

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from napari_unet.errors import DeviceError
 from napari_unet.inference.objects import decode
-from napari_unet.learning.evaluation import class_dice, dice, match_objects
+from napari_unet.learning.evaluation import class_dice
+from napari_unet.learning.pooling import count, pooled, shares
 from napari_unet.learning.regions import TrainingRegion
 from napari_unet.learning.sampler import Batch
 from napari_unet.learning.samples import SCORED_BLOCKS, spread
@@ -27,9 +28,8 @@ Scorable = tuple[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDArray[np.bool_
 class Scoring:
     """The blocks held back, ready to be scored again and again.
 
-    The score of a block is the mean Dice coefficient of the classes that occur among its known voxels. For
-    objects it is the mean of the foreground's Dice coefficient and of TP / (TP + FP + FN) at an IoU of 0.5:
-    the first alone does not see that two objects grew together.
+    All blocks make one score, see `napari_unet.learning.pooling`: the mean Dice coefficient of the classes; for
+    objects the mean of the foreground's Dice coefficient and of TP / (TP + FP + FN) at an IoU of 0.5.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Scoring:
         self._output = checkpoint.header.output
 
     def score(self, learner: Learner, should_stop: Callable[[], bool]) -> tuple[float, ...]:
-        """Return the score of each block, 0 to 1; nothing if stopped in between.
+        """Return a value per block, whose mean is the score of all; nothing if stopped in between.
 
         Raises
         ------
@@ -54,7 +54,7 @@ class Scoring:
         """
         from napari_unet.inference.devices import is_out_of_memory
 
-        scores = []
+        counts = []
         for image, truth, mask in self.blocks:
             if should_stop():
                 return ()
@@ -67,14 +67,14 @@ class Scoring:
                     f"Memory ran out on {learner.device.name} while scoring a block of {image.shape[1:]} voxels.",
                     "Close other programs, or train on another device or a smaller model.",
                 ) from error
-            scores.append(agreement(truth, found, mask, self._output))
-        return tuple(scores)
+            counts.append(count(truth, found, mask, self._output))
+        return shares(counts, self._output)
 
 
 def score_checkpoint(
     checkpoint: Checkpoint, regions: Sequence[TrainingRegion], settings: TrainSettings
 ) -> tuple[float, ...]:
-    """Return the score of a checkpoint on each region, as `Scoring` does; regions where nothing is known are left out.
+    """Return the values of a checkpoint on regions, as `Scoring` does; regions where nothing is known are left out.
 
     Parameters
     ----------
@@ -88,12 +88,8 @@ def score_checkpoint(
     from napari_unet.learning.learner import Learner
     from napari_unet.learning.preparation import matched
 
-    scores: list[float] = []
-    learner = Learner(checkpoint, settings) if regions else None
-    for region in regions:
-        scoring = Scoring([matched(region, checkpoint)], checkpoint)
-        scores += scoring.score(learner, lambda: False) if learner is not None else ()
-    return tuple(scores)
+    scoring = Scoring([matched(region, checkpoint) for region in regions], checkpoint)
+    return scoring.score(Learner(checkpoint, settings), lambda: False) if scoring.blocks else ()
 
 
 def trust_in(parent: Learner, batch: Batch) -> float:
@@ -120,12 +116,7 @@ def trust_in(parent: Learner, batch: Batch) -> float:
 
 def agreement(truth: npt.NDArray[Any], found: npt.NDArray[Any], mask: npt.NDArray[np.bool_], output: Output) -> float:
     """Return the score of labels against the truth inside a mask, 0 to 1 (see `Scoring`)."""
-    if output.instances:
-        objects = match_objects(truth, found, 0.5, mask).average_precision
-        return (dice(truth, found, mask) + objects) / 2
-    if output.kind == "binary":
-        truth, found = truth > 0, found > 0
-    return float(np.mean(list(class_dice(truth, found, len(output.classes), mask).values())))
+    return pooled(count(truth, found, mask, output), output)
 
 
 def _scorable(region: TrainingRegion, checkpoint: Checkpoint) -> Scorable:

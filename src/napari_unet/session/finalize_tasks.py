@@ -107,10 +107,9 @@ def finalize(context: JobContext, request: FinalRequest) -> TrainOutcome:
     scored = block_scores(result.checkpoint, split, request.settings, stop)
     before = block_scores(against, split, request.settings, stop)
     context.check()
-    n_known = [block.n_known for block, _ in scored]
     guard = guard_scores(result.checkpoint, against, request.guard, request.settings)
     after = [score for _, score in scored]
-    decision = _worded(decide(after, [score for _, score in before], n_known=n_known, guard=guard))
+    decision = _worded(decide(after, [score for _, score in before], guard=guard))
     provenance = _provenance(request, root, decision, result.steps)
     provenance[KEY]["blocks"] = [
         _block_values(block, score, other) for (block, score), (_, other) in zip(scored, before, strict=True)
@@ -127,18 +126,13 @@ def finalize(context: JobContext, request: FinalRequest) -> TrainOutcome:
 def block_scores(
     checkpoint: Checkpoint, split: Split, settings: TrainSettings, should_stop: Callable[[], bool]
 ) -> list[tuple[Block, float]]:
-    """Return the agreement of a model with each block held back, 0 to 1; fewer if stopped."""
+    """Return a value per block held back, whose mean is the agreement of a model; nothing if stopped."""
     from napari_unet.learning.learner import Learner
     from napari_unet.learning.scoring import Scoring
 
-    learner = Learner(checkpoint, settings)
-    scores: list[tuple[Block, float]] = []
-    for block, region in zip(split.blocks, split.validation, strict=True):
-        found = Scoring([matched(region, checkpoint)], checkpoint).score(learner, should_stop)
-        scores += [(block, score) for score in found]
-        if should_stop():
-            break
-    return scores
+    scoring = Scoring([matched(region, checkpoint) for region in split.validation], checkpoint)
+    found = scoring.score(Learner(checkpoint, settings), should_stop) if scoring.blocks else ()
+    return list(zip(split.blocks, found, strict=bool(found)))
 
 
 def _worded(decision: Decision) -> Decision:

@@ -156,9 +156,8 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     trainer = Trainer(checkpoint, split.training, split.validation, request.settings)
     run_trainer(context, trainer, request.images, request.kept, "training")
     result = trainer.result
-    n_known = [block.n_known for block in split.blocks] if len(result.scores) == len(split.blocks) else None
     guard = guard_scores(result.checkpoint, checkpoint, request.guard, request.settings)
-    decision = decide(result.scores, result.parent_scores, n_known=n_known, guard=guard)
+    decision = decide(result.scores, result.parent_scores, guard=guard)
     if split.blocks and not result.scores:
         sentence = "Preliminary: stopped before it was measured; compare before and after, then keep or discard."
         decision = replace(decision, sentence=sentence)
