@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,8 @@ from scipy import ndimage
 from napari_unet.errors import UserError
 from napari_unet.image.boxes import Box, clip, extent, inside, union
 from napari_unet.learning.boxes import window_of
-from napari_unet.learning.cuts import crossed, two_sides
+from napari_unet.learning.cuts import ONE_SIDE, OTHER_SIDE, crossed, two_sides
+from napari_unet.learning.dividing import divided_by_depth, divided_from_line
 from napari_unet.learning.edits import Edit, Place
 from napari_unet.learning.ledger import REGION_CELL, Ledger
 from napari_unet.learning.masks import Mask
@@ -135,11 +135,10 @@ class Truth(Ledger):
         if self.labels[t][first] != self.labels[t][second] or first == second:
             raise UserError("The two points do not lie in one object.", "Point at two places of the object to split.")
         box, body = self.body(t, first)
-        depth = ndimage.distance_transform_edt(body, sampling=tuple(scale))
         markers = np.zeros(body.shape, np.int32)
         for number, point in enumerate((first, second), start=1):
             markers[tuple(p - part.start for p, part in zip(point, box, strict=True))] = number
-        return self._divide(t, box, body, markers, -depth)
+        return self._divide(t, box, body, divided_by_depth(body, markers, scale))
 
     def split_along(
         self,
@@ -183,27 +182,15 @@ class Truth(Ledger):
         markers = two_sides(body, [part.start for part in box], corners, direction, scale)
         if len(np.unique(markers[markers > 0])) < 2:
             raise UserError("The line does not divide the object.", "Draw it from one side of the object to the other.")
-        return self._divide(t, box, body, markers, np.zeros(body.shape, np.uint8), keep_larger=True)
+        parts = divided_from_line(body, markers)
+        if np.count_nonzero(parts == OTHER_SIDE) > np.count_nonzero(parts == ONE_SIDE):
+            parts = np.where(parts == ONE_SIDE, OTHER_SIDE, ONE_SIDE)  # the larger part keeps the id
+        return self._divide(t, box, body, parts)
 
-    def _divide(
-        self,
-        t: int,
-        box: Box,
-        body: Mask,
-        markers: npt.NDArray[np.int32],
-        landscape: npt.NDArray[Any],
-        keep_larger: bool = False,
-    ) -> Edit:
-        """Share an object out between two kinds of markers; what the second (or the smaller) reach gets a new id."""
-        from skimage.segmentation import watershed  # slow to import, and the panel opens at once
-
-        # What no marker reaches, because the object is in several pieces, keeps its id.
-        parts = watershed(landscape, markers, mask=body)
-        moved = parts == 2
-        if keep_larger and np.count_nonzero(moved) > np.count_nonzero(parts == 1):
-            moved = parts == 1
+    def _divide(self, t: int, box: Box, body: Mask, parts: npt.NDArray[np.int32]) -> Edit:
+        """Give the second part of an object a new id; what belongs to no part keeps the old one."""
         old, new = int(self.labels[t][box][body][0]), self.next_id()
-        self.labels[t][box][moved] = new
+        self.labels[t][box][body & (parts == OTHER_SIDE)] = new
         return self.commit(t, box, body, np.array([old, new]))
 
     def _need_objects(self) -> None:
