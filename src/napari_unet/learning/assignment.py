@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import product
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -77,11 +79,19 @@ class Assignment:
         if self.images.get(image_id) == "validation":
             mask[:] = True
             return mask
-        for place, role in self.blocks.items():
-            common = overlap(place.wide, box) if role == "validation" and place.image_id == image_id else None
+        for place in self._validating.get(image_id, ()):
+            common = overlap(place.wide, box)
             if common is not None:
                 mask[inside(common, box)] = True
         return mask
+
+    @cached_property
+    def _validating(self) -> dict[str, list[Place]]:
+        found: dict[str, list[Place]] = {}
+        for place, role in self.blocks.items():
+            if role == "validation":
+                found.setdefault(place.image_id, []).append(place)
+        return found
 
     def with_group(self, image_id: str, name: str) -> Assignment:
         """Return an assignment in which an image belongs to a group; an empty name takes it out of its group."""
@@ -120,9 +130,9 @@ class Assignment:
 
     def _order(self, place: Place) -> tuple[bool, float]:
         """Sort by hash; places beside one that has trained before come last, their neighbour was seen."""
-        around = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3), -1).reshape(-1, 3)
-        near = (triple(np.add(place.cell, step)) for step in around)
-        seen = any(self.blocks.get(Place(place.image_id, index)) == "train" for index in near)
+        z, y, x = place.cell
+        near = (Place(place.image_id, (z + a, y + b, x + c)) for a, b, c in product((-1, 0, 1), repeat=3))
+        seen = any(self.blocks.get(other) == "train" for other in near)
         return seen, self._hash(f"{place.image_id}|{place.cell}")
 
     def _hash(self, text: str) -> float:

@@ -154,27 +154,33 @@ class _Remaining:
         self._kinds = [r.labels if semantic else np.minimum(r.labels, 1) for r in regions]
         self._known = [r.known & ~assignment.held_out(r.image_id, r.box) for r in regions]
         self._size = 1 + max((int(kind.max(initial=0)) for kind in self._kinds), default=0)
-        self._all = self._count(r.known for r in regions)
+        nothing = np.zeros(self._size, np.int64)
+        self._all = sum((self._count(k, r.known) for k, r in zip(self._kinds, regions, strict=True)), nothing)
+        self._left = sum((self._count(k, m) for k, m in zip(self._kinds, self._known, strict=True)), nothing)
 
     def spare(self, places: Sequence[Place]) -> bool:
         """Hold places back, unless that leaves less than half of what is known of a class."""
-        known = list(self._known)
+        taken: list[tuple[Mask, Mask]] = []
+        lost = np.zeros(self._size, np.int64)
         for place in places:
-            for number, region in enumerate(self._regions):
+            for region, kind, known in zip(self._regions, self._kinds, self._known, strict=True):
                 if region.image_id == place.image_id and overlap(place.wide, region.box) is not None:
-                    known[number] = known[number].copy()
-                    known[number][_shifted(place.wide, region)] = False
-        enough = bool((2 * self._count(known) >= self._all).all())
+                    local = _shifted(place.wide, region)
+                    window = known[local]
+                    lost += self._count(kind[local], window)
+                    taken.append((window, window.copy()))
+                    window[:] = False
+        enough = bool((2 * (self._left - lost) >= self._all).all())
         if enough:
-            self._known = known
+            self._left -= lost
+        else:
+            for window, before in reversed(taken):
+                window[:] = before
         return enough
 
-    def _count(self, masks: Any) -> npt.NDArray[np.int64]:
-        """Count the known voxels of each class."""
-        total = np.zeros(self._size, np.int64)
-        for kind, mask in zip(self._kinds, masks, strict=True):
-            total += np.bincount(kind[mask].astype(np.int64), minlength=self._size)
-        return total
+    def _count(self, kind: npt.NDArray[Any], mask: Mask) -> npt.NDArray[np.int64]:
+        """Count the voxels of each class inside a mask."""
+        return np.bincount(kind[mask].astype(np.int64), minlength=self._size)
 
 
 def _known_blocks(region: TrainingRegion, size: Triple) -> Iterator[tuple[Triple, int]]:
