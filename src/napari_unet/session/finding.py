@@ -155,6 +155,6 @@ class Finding(Modelling):
             LazyArray(truth.known),
             tuple((t, box) for t, box in boxes if box is not None),
             "" if classes else labels.origin.scores,
-            LazyArray(truth.prediction) if classes else None,
+            LazyArray(truth.prediction),
             labels.frames,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ from napari_unet.learning.suggesting import FLIPS, Doubt, doubt, entropy, near_o
 
 if TYPE_CHECKING:
     from napari_unet.inference.predictor import Predictor
+
+Seen = Literal["scores", "labels", "nothing"]
 
 CONTEXT: dict[int, tuple[int, int, int]] = {2: (0, 32, 32), 3: (8, 16, 16)}
 
@@ -43,7 +45,7 @@ class SuggestImage:
     scores : str
         File of the scores of the last segmentation, or empty.
     prediction : LazyArray or None
-        (T, Z, Y, X): classes of the last segmentation, where their scores are not kept.
+        (T, Z, Y, X): labels of the last segmentation, for where its scores are not kept.
     frames : tuple of (int, Box)
         What the last segmentation covered.
     """
@@ -99,21 +101,26 @@ class Looked:
         known = self.known(place)
         return 0.0 if known is None else float(known.mean())
 
-    def glance(self, place: Place) -> float | None:
-        """Return how much the last segmentation left to decide near objects; None where there was none."""
+    def glance(self, place: Place) -> tuple[Seen, float]:
+        """Return what the last segmentation left of a region, and how much there is to decide by that.
+
+        By the scores: their entropy near objects. By the labels alone: how long the borders in them are.
+        """
         t, box = place
         if t not in self._covered or overlap(box, self._covered[t]) is None:
-            return None
+            return "nothing", 0.0
         _, rows, columns = box
         if self._scores is not None:
             thin = (box[0], slice(rows.start, rows.stop, 2), slice(columns.start, columns.stop, 2))
             scores = np.asarray(self._scores[t][(slice(None), *thin)], np.float32)
             near = near_objects(scores[None], self.header.output)
-            return float((entropy(scores, self.header.output) * near).mean())
+            return "scores", float((entropy(scores, self.header.output) * near).mean())
         if self.given.prediction is None:
-            return None
+            return "nothing", 0.0
         labels = self.given.prediction[(t, *box)]
-        return float((labels[:, 1:] != labels[:, :-1]).mean() + (labels[..., 1:] != labels[..., :-1]).mean())
+        return "labels", sum(
+            float((np.diff(labels, axis=axis) != 0).mean()) for axis in (1, 2) if labels.shape[axis] > 1
+        )
 
     def doubt(self, place: Place, parent: Predictor | None) -> Doubt:
         """Let the network look at a region from several sides."""

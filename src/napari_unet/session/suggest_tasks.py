@@ -23,7 +23,7 @@ from napari_unet.learning.suggesting import (
     features,
     reason_for,
 )
-from napari_unet.session.looking import Looked, SuggestImage
+from napari_unet.session.looking import Looked, Seen, SuggestImage
 from napari_unet.session.tasks import predictor_for
 
 if TYPE_CHECKING:
@@ -135,14 +135,14 @@ def _candidates(
 ) -> list[tuple[Looked, Place]]:
     """Return a sample of the regions, the most promising first.
 
-    Where an image was segmented, its kept scores tell how much there is to decide; elsewhere nothing is
-    known before the network has seen it. Both kinds of region take turns, each in proportion to its number.
+    Where an image was segmented, its kept scores, or else its labels, tell how much there is to decide;
+    elsewhere nothing is known before the network has seen it. These numbers cannot be compared with one
+    another, so the kinds of region take turns, each in proportion to its number.
     """
     rng = np.random.default_rng((request.seed, request.drawn, 1))
     sample = spread_sample(sum(len(image.grid) for image in images), CANDIDATES, rng)
     look_until = end - (1 - LOOK_SHARE) * request.seconds
-    rated: list[tuple[float, Looked, Place]] = []
-    unrated: list[tuple[Looked, Place]] = []
+    rated: dict[Seen, list[tuple[float, Looked, Place]]] = {}
     for number in rng.permutation(sample):
         context.check()
         image, place = _region(images, int(number))
@@ -152,14 +152,12 @@ def _candidates(
             continue
         if image.known_share(place) > KNOWN_ALREADY:
             continue
-        rating = image.glance(place) if time.perf_counter() < look_until else None
-        if rating is None:
-            unrated.append((image, place))
-        else:
-            rated.append((rating, image, place))
-    rated.sort(key=lambda one: -one[0])
-    turns = [((n + 0.5) / len(rated), image, place) for n, (_, image, place) in enumerate(rated)]
-    turns += [((n + 0.5) / len(unrated), image, place) for n, (image, place) in enumerate(unrated)]
+        seen, rating = image.glance(place) if time.perf_counter() < look_until else ("nothing", 0.0)
+        rated.setdefault(seen, []).append((rating, image, place))
+    turns: list[tuple[float, Looked, Place]] = []
+    for group in rated.values():
+        group.sort(key=lambda one: -one[0])
+        turns += [((rank + 0.5) / len(group), image, place) for rank, (_, image, place) in enumerate(group)]
     turns.sort(key=lambda one: one[0])
     return [(image, place) for _, image, place in turns]
 

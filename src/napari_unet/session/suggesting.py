@@ -157,8 +157,11 @@ class Suggesting(Checking, Finding, Exporting):
 
     def _looked(self, found: bool, stopped: bool = False) -> None:
         """Lead the waiting user to what was found; look again where the search only made room for another job."""
-        self._asked = self._asked and not stopped
         if not self._asked:
+            return
+        if stopped:
+            self._asked = False
+            self.events.suggestion_changed.emit()
             return
         if not found or (self.model is not None and self._found_for != self.model.header.weights_hash):
             self.when_idle(("segment", "model", "suggest"), self._look_if_asked)
