@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
             found = _train(replace(request, kept=None))
     finally:
         session.close()
-    _show(found["blocks"], names, before)
+    _show(found, names, before)
     code = _compare(found, before)
     if target is not None:
         console.say(f"Wrote {target}.")
@@ -85,25 +85,25 @@ def _train(request: FinalRequest) -> dict[str, Any]:
     return about
 
 
-def _show(blocks: list[dict[str, Any]], names: dict[str, str], before: dict[str, Any]) -> None:
+def _show(found: dict[str, Any], names: dict[str, str], before: dict[str, Any]) -> None:
     """Print the score of every block held back, for the current, the final and the recorded final model."""
+    blocks = found["blocks"]
     if not blocks:
         console.say("Too little is known to hold anything back, so there are no scores.")
         return
     recorded = {_place(block): block["score"] for block in before.get("blocks", ())}
     rows = []
     for block in blocks:
-        earlier = recorded.get(_place(block))
         place = [str(block["t"]), *(str(start) for start, _ in block["box"])]
-        scores = [block["before"], block["score"], *([earlier] if recorded else [])]
+        scores = [block["before"], block["score"], *([recorded.get(_place(block))] if recorded else [])]
         name = names.get(block["image"], block["image"])
-        rows.append([name, *place, str(block["known"]), *("" if s is None else f"{s:.4f}" for s in scores)])
+        rows.append([name, *place, str(block["known"]), *(_number(score) for score in scores)])
     columns = ["image", "t", "z", "y", "x", "known voxels", "current model", "final model"]
-    means = [_mean(blocks, "before"), _mean(blocks, "score")]
+    together = [found["agreement"]["before"], found["agreement"]["after"]]
     if recorded:
         columns.append("recorded")
-        means.append(_mean(list(before["blocks"]), "score"))
-    rows.append(["mean", "", "", "", "", "", *(f"{value:.4f}" for value in means)])
+        together.append(before["agreement"]["after"])
+    rows.append(["together", "", "", "", "", "", *(_number(score) for score in together)])
     console.table("Agreement with the corrections held back (not accuracy)", columns, rows, last_row_apart=True)
 
 
@@ -117,8 +117,7 @@ def _compare(found: dict[str, Any], before: dict[str, Any]) -> int:
         what = ", ".join(f"{name.replace('_', ' ')} {before.get(name)} then, {found.get(name)} now" for name in differs)
         console.say(f"The project's final model was made from something else, so scores may differ: {what}.")
         return console.DONE
-    recorded = {_place(block): block["score"] for block in before["blocks"]}
-    now = {_place(block): block["score"] for block in found["blocks"]}
+    recorded, now = _scores(before), _scores(found)
     largest = max((abs(score - recorded.get(place, 9.0)) for place, score in now.items()), default=0.0)
     if len(now) != len(recorded) or largest > TOLERANCE:
         versions = "" if found["torch"] == before["torch"] else f" (torch {before['torch']} then, {found['torch']} now)"
@@ -132,5 +131,12 @@ def _place(block: dict[str, Any]) -> str:
     return f"{block['image']} {block['t']} {block['box']}"
 
 
-def _mean(blocks: list[dict[str, Any]], name: str) -> float:
-    return float(sum(block[name] for block in blocks) / len(blocks))
+def _scores(about: dict[str, Any]) -> dict[str, float]:
+    """Return the score of every block and of all together."""
+    scores = {_place(block): float(block["score"]) for block in about["blocks"]}
+    together = about["agreement"]["after"]
+    return scores if together is None else {**scores, "together": float(together)}
+
+
+def _number(score: float | None) -> str:
+    return "" if score is None else f"{score:.4f}"

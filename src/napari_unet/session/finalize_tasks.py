@@ -88,6 +88,7 @@ def final_settings(steps: int, seed: int, threads: int) -> TrainSettings:
 
 def finalize(context: JobContext, request: FinalRequest) -> TrainOutcome:
     """Train from the starting checkpoint and compare with the current model; cancelling leaves nothing behind."""
+    from napari_unet.learning.scoring import score_checkpoint
     from napari_unet.learning.trainer import Trainer
     from napari_unet.model.checkpoint import load_checkpoint
 
@@ -104,15 +105,16 @@ def finalize(context: JobContext, request: FinalRequest) -> TrainOutcome:
     def stop() -> bool:
         return context.cancelled
 
-    scored = block_scores(result.checkpoint, split, request.settings, stop)
-    before = block_scores(against, split, request.settings, stop)
-    context.check()
+    after, before = (
+        score_checkpoint(model, split.validation, request.settings) for model in (result.checkpoint, against)
+    )
     guard = guard_scores(result.checkpoint, against, request.guard, request.settings)
-    after = [score for _, score in scored]
-    decision = _worded(decide(after, [score for _, score in before], guard=guard))
+    decision = _worded(decide(after, before, guard=guard))
+    blocks = [block_scores(model, split, request.settings, stop) for model in (against, result.checkpoint)]
+    context.check()
     provenance = _provenance(request, root, decision, result.steps)
     provenance[KEY]["blocks"] = [
-        _block_values(block, score, other) for (block, score), (_, other) in zip(scored, before, strict=True)
+        _block_values(block, earlier, score) for (block, earlier), (_, score) in zip(*blocks, strict=True)
     ]
     header = replace(
         result.checkpoint.header, parent=root.header.weights_hash, provenance=provenance, name=_name(against)
@@ -126,13 +128,18 @@ def finalize(context: JobContext, request: FinalRequest) -> TrainOutcome:
 def block_scores(
     checkpoint: Checkpoint, split: Split, settings: TrainSettings, should_stop: Callable[[], bool]
 ) -> list[tuple[Block, float]]:
-    """Return a value per block held back, whose mean is the agreement of a model; nothing if stopped."""
+    """Return how far a model agrees with each block held back on its own, 0 to 1; fewer if stopped."""
     from napari_unet.learning.learner import Learner
     from napari_unet.learning.scoring import Scoring
 
-    scoring = Scoring([matched(region, checkpoint) for region in split.validation], checkpoint)
-    found = scoring.score(Learner(checkpoint, settings), should_stop) if scoring.blocks else ()
-    return list(zip(split.blocks, found, strict=bool(found)))
+    learner = Learner(checkpoint, settings)
+    scores: list[tuple[Block, float]] = []
+    for block, region in zip(split.blocks, split.validation, strict=True):
+        found = Scoring([matched(region, checkpoint)], checkpoint).score(learner, should_stop)
+        scores += [(block, score) for score in found]
+        if should_stop():
+            break
+    return scores
 
 
 def _worded(decision: Decision) -> Decision:
@@ -161,6 +168,7 @@ def _provenance(request: FinalRequest, root: Checkpoint, decision: Decision, ste
         "steps": steps,
         "seed": settings.seed,
         KEY: {
+            "agreement": agreement_of(decision),
             "start": root.header.weights_hash,
             "start_name": root.header.name,
             "seed": settings.seed,
@@ -180,7 +188,7 @@ def known_voxels(images: tuple[KnownImage, ...]) -> int:
     return int(sum(crop.known.sum() for image in images for crop in image.crops))
 
 
-def _block_values(block: Block, score: float, before: float) -> dict[str, Any]:
+def _block_values(block: Block, before: float, score: float) -> dict[str, Any]:
     return {
         "image": block.image_id,
         "t": block.t,
