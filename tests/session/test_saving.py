@@ -273,6 +273,21 @@ def test_a_removed_image_is_not_forgotten_if_it_was_corrected(work):
     again.close()
 
 
+def test_an_image_that_is_opened_again_has_its_corrections(work, tmp_path):
+    session, image_id = work
+    paint(session, image_id, BOX, 9)
+    session.save()
+    before = state(session)
+    session.remove_image(image_id)
+    assert session.add_image(read_image(tmp_path / "field.tif")) == image_id
+    assert state(session) == before
+    paint(session, image_id, (slice(0, 1), slice(70, 80), slice(1, 9)), 5)
+    before = state(session)
+    again = reopened(session)
+    assert state(again) == before
+    again.close()
+
+
 def test_a_moved_image_is_told_and_pointed_to_anew(work, tmp_path):
     session, image_id = work
     paint(session, image_id, BOX, 9)

@@ -65,6 +65,11 @@ class Store:
         """Remove the journals of a truth that another one replaces."""
         self._writer.put(partial(self._drop, image, truth))
 
+    def let_go(self, image: str) -> None:
+        """Finish, and close the journals of an image: they are read, and perhaps written anew, from here on."""
+        self._writer.put(partial(self._close_journals, image))
+        self._writer.finish()
+
     def know(self, path: str, fingerprint: Fingerprint) -> None:
         """Take over the fingerprint of a file from when it was first worked on."""
         self._writer.put(partial(self._fingerprints.__setitem__, path, fingerprint))
@@ -126,7 +131,8 @@ class Store:
         for files in self._truths.values():
             files.sync()
 
-    def _close_journals(self) -> None:
-        for files in self._truths.values():
-            files.close()
-        self._truths.clear()
+    def _close_journals(self, image: str | None = None) -> None:
+        for place, files in tuple(self._truths.items()):
+            if image in (None, place[0]):
+                files.close()
+                del self._truths[place]

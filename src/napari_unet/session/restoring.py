@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -60,6 +61,23 @@ class Restoring(Saving, Training):
         """See `Saving.deliver`."""
         self._remember_fresh()
         super().deliver(seconds)
+
+    def add_image(self, source: ImageSource) -> str:
+        """Take an image into the session and return its id.
+
+        An image of the project that was taken off the screen comes back with what was corrected in it.
+        """
+        self._save_documents()  # which notices what was taken off the screen
+        entry = next((entry for entry in self._gone.values() if _is_same(entry, source)), None)
+        if entry is None:
+            return super().add_image(source)
+        self._take_image(entry, source)
+        image_id = str(entry["id"])
+        self.missing_images.pop(image_id, None)
+        self.events.images_changed.emit()
+        self.events.known_changed.emit(image_id)
+        self.events.message.emit("info", f"What was corrected in {source.name!r} before is back.", "")
+        return image_id
 
     # ---- leaving and arriving ------------------------------------------------------------------
 
@@ -147,6 +165,8 @@ class Restoring(Saving, Training):
         image_id = str(entry["id"])
         image = ImageState(image_id, source)
         store = self._store
+        if store is not None:
+            store.let_go(entry["folder"])
         for part in entry["parts"]:
             file = part["file"]
             if store is not None and file and file.get("fingerprint") and source.path == file["absolute"]:
@@ -183,6 +203,16 @@ class Restoring(Saving, Training):
             for key, labels in image.labels.items():
                 if (image.image_id, key) not in self._trackers:
                     self._add_tracker(image, key, labels, saved=True)
+
+
+def _is_same(entry: dict[str, Any], source: ImageSource) -> bool:
+    """Tell whether an image is one of the project: the same file, read in the same way."""
+    part, *others = entry["parts"]
+    if others or part["file"] is None or source.path is None or list(source.shape) != list(entry["shape"]):
+        return False
+    same_file = os.path.realpath(source.path) == os.path.realpath(part["file"]["absolute"])
+    channels = None if part["channels"] is None else tuple(part["channels"])
+    return same_file and source.axes == part["axes"] and source.channels == channels
 
 
 def _tried(command: Callable[[], Any], problems: list[UserError]) -> Any:
