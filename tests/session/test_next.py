@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
 from napari_unet.errors import UserError
 from napari_unet.image.boxes import as_box, overlap
 from napari_unet.image.source import ImageSource
-from napari_unet.jobs import JobRunner, LazyArray
+from napari_unet.jobs import JobRunner, JobState, LazyArray
 from napari_unet.learning.places import RegionGrid
+from napari_unet.project.folder import WorkFolder
 from napari_unet.session import Session
 from napari_unet.session.looking import SuggestImage
 from napari_unet.session.suggest_tasks import SuggestRequest, suggest
@@ -302,3 +305,35 @@ def test_an_open_check_is_open_again_after_reopening(session, model_path, tmp_pa
     again.skip_region()
     assert np.array_equal(truth.labels[~truth.known], truth.prediction[~truth.known])
     again.close()
+
+
+def test_regions_are_found_when_nothing_else_is_to_be_done_and_make_room_for_a_segmentation(
+    model_path, tmp_path
+) -> None:
+    session = Session(JobRunner("process"), WorkFolder.create(tmp_path / "work"))
+    reached = []
+    session.events.suggestion_ready.connect(reached.append)
+    image_id = large(session, model_path, (600, 700))
+
+    def until(done):
+        for _ in range(60_000):
+            if done():
+                return
+            session.deliver()
+            time.sleep(0.002)
+        raise TimeoutError("It did not come true in time.")
+
+    until(lambda: session._found)
+    assert session.next_region() is reached[0]
+    session._found = []
+    assert session.next_region() is None and "suggest" in session.jobs
+    session.segment(image_id)
+    assert session.jobs["suggest"].job.state is JobState.STOPPING
+    until(lambda: len(reached) == 2)
+    assert "segment" not in session.jobs
+    session._found = []
+    assert session.next_region() is None
+    session.cancel("suggest")  # as the panel does when it closes
+    until(lambda: not session.jobs)
+    assert not session.asked_next
+    session.close()
