@@ -29,6 +29,11 @@ def always(places):
     return True
 
 
+def alike(places):
+    """Places in all of which the same is known."""
+    return dict.fromkeys(places, frozenset({0}))
+
+
 @settings(max_examples=40, deadline=None)
 @given(rounds, st.dictionaries(st.sampled_from([f"image-{n}" for n in range(14)]), st.sampled_from("abc")))
 def test_an_assigned_place_never_changes(rounds, groups):
@@ -36,14 +41,14 @@ def test_an_assigned_place_never_changes(rounds, groups):
     assignment, seen = Assignment(), {}
     for found, seed, spare in rounds:
         assignment = Assignment(seed, assignment.blocks, assignment.images, assignment.groups)
-        assignment = assignment.extended(found, lambda places, spare=spare: spare)
+        assignment = assignment.extended(alike(found), lambda places, spare=spare: spare)
         assert all(assignment.role(place) == role for place, role in seen.items())
         seen |= {place: assignment.role(place) for place in found}
         assert None not in seen.values()
         for image, name in groups.items():
             assignment = assignment.with_group(image, name)
         assignment = Assignment.load(json.loads(json.dumps(assignment.dump())))
-        merged = assignment.merged(Assignment(9).extended(found, always))
+        merged = assignment.merged(Assignment(9).extended(alike(found), always))
         assert all(merged.role(place) == role for place, role in seen.items())
 
 
@@ -97,26 +102,38 @@ def test_quota_and_the_first_places():
     assert quota(ENOUGH_PLACES) == 2
     assert quota(40) == 8
     assert quota(180) == 26
-    few = Assignment().extended(grid("a", ENOUGH_PLACES - 1), always)
+    few = Assignment().extended(alike(grid("a", ENOUGH_PLACES - 1)), always)
     assert set(few.blocks.values()) == {"train"}
-    enough = Assignment().extended(grid("a", ENOUGH_PLACES), always)
+    enough = Assignment().extended(alike(grid("a", ENOUGH_PLACES)), always)
     assert sorted(enough.blocks.values()) == ["train"] * 4 + ["validation"] * 2
-    one_by_one = few.extended(grid("a", ENOUGH_PLACES), always)
+    one_by_one = few.extended(alike(grid("a", ENOUGH_PLACES)), always)
     assert list(one_by_one.blocks.values()).count("validation") == 1
 
 
+def test_each_class_validates_somewhere_if_it_can():
+    found = dict.fromkeys(grid("a", 60), frozenset({0}))
+    rare = [Place("a", (0, 20, 20)), Place("a", (0, 30, 30))]
+    found |= dict.fromkeys(rare, frozenset({0, 1}))
+    assignment = Assignment().extended(found, always)
+    assert "validation" in {assignment.role(place) for place in rare}
+    more = found | {Place("a", (0, 40, 40)): frozenset({2}), Place("a", (0, 50, 50)): frozenset({0})}
+    for place in list(more)[:60]:
+        more[Place("b", place.cell)] = frozenset({0})
+    assert assignment.extended(more, always).role(Place("a", (0, 40, 40))) == "validation"
+
+
 def test_places_beside_what_has_trained_are_taken_last():
-    first = Assignment().extended([Place("a", (0, 0, i)) for i in range(5)], always)
+    first = Assignment().extended(alike([Place("a", (0, 0, i)) for i in range(5)]), always)
     new = [Place("a", (0, 1, i)) for i in range(5)] + [Place("a", (0, 9, 9)), Place("a", (0, 12, 3))]
-    later = first.extended(new, always)
+    later = first.extended(alike(new), always)
     held = {place for place, role in later.blocks.items() if role == "validation"}
     assert held == set(new[-2:])
 
 
 def test_new_images_are_whole_once_there_are_enough_and_old_ones_stay_divided():
-    divided = Assignment().extended([p for n in range(WHOLE_IMAGES - 1) for p in grid(f"old-{n}", 6)], always)
+    divided = Assignment().extended(alike([p for n in range(WHOLE_IMAGES - 1) for p in grid(f"old-{n}", 6)]), always)
     assert divided.images == {}
-    later = divided.extended([p for n in range(10) for p in grid(f"new-{n}", 6)] + grid("old-0", 9), always)
+    later = divided.extended(alike([p for n in range(10) for p in grid(f"new-{n}", 6)] + grid("old-0", 9)), always)
     assert set(later.images) == {f"new-{n}" for n in range(10)}
     assert list(later.images.values()).count("validation") == 2
     assert later.role(Place("old-0", (0, 1, 0))) is not None
@@ -129,16 +146,16 @@ def test_siblings_stay_together_and_train_if_one_ever_did():
     assignment = Assignment()
     for n in range(40):
         assignment = assignment.with_group(f"image-{n}", f"animal-{n // 4}")
-    start = assignment.extended([p for n in range(10) for p in grid(f"image-{n}", 3)], always)
+    start = assignment.extended(alike([p for n in range(10) for p in grid(f"image-{n}", 3)]), always)
     rest = start
     for n in range(10, 40):
-        rest = rest.extended(grid(f"image-{n}", 3), always)
+        rest = rest.extended(alike(grid(f"image-{n}", 3)), always)
     for animal in range(10):
         roles = {rest.images[f"image-{n}"] for n in range(4 * animal, 4 * animal + 4)}
         assert len(roles) == 1, "siblings that came later follow the first ones"
     assert 4 <= list(rest.images.values()).count("validation") <= 12
-    divided = Assignment(groups=assignment.groups).extended(grid("image-0", 8), always)
-    whole = divided.extended([p for n in range(1, 40) for p in grid(f"image-{n}", 3)], always)
+    divided = Assignment(groups=assignment.groups).extended(alike(grid("image-0", 8)), always)
+    whole = divided.extended(alike([p for n in range(1, 40) for p in grid(f"image-{n}", 3)]), always)
     assert {whole.images[f"image-{n}"] for n in (1, 2, 3)} == {"train"}, "their sibling has trained"
 
 

@@ -46,7 +46,8 @@ def test_one_block_is_scored_as_the_scores_are_defined(seed):
     assert pooled(count(truth, found, mask, CLASSES), CLASSES) == pytest.approx(np.mean(list(values.values())))
     ((truth, found, mask),) = blocks(seed, 1, objects=True)
     objects = match_objects(truth, found, 0.5, mask).average_precision
-    expected = (dice(truth, found, mask) + objects) / 2
+    overlap = dice(truth, found, mask) if (truth[mask] > 0).any() else dice(truth == 0, found == 0, mask)
+    expected = (overlap + objects) / 2
     assert pooled(count(truth, found, mask, OBJECTS), OBJECTS) == pytest.approx(expected)
 
 
@@ -62,6 +63,14 @@ def test_a_model_that_finds_nothing_is_not_rewarded_for_empty_blocks():
     ]
     assert np.mean(shares(seeing, OBJECTS)) > 0.7
     assert np.mean(shares(blind, OBJECTS)) == pytest.approx(0, abs=1e-9)
+
+
+def test_fewer_false_voxels_are_better_where_nothing_is_true():
+    nothing, mask = np.zeros((20, 20), int), np.ones((20, 20), bool)
+    little, much = nothing.copy(), nothing.copy()
+    little[:2, :2], much[:15] = 1, 1
+    scores = [pooled(count(nothing, found, mask, OBJECTS), OBJECTS) for found in (much, little, nothing)]
+    assert scores[0] < scores[1] < scores[2] == 1
 
 
 def test_blocks_that_agree_alike_have_no_spread():

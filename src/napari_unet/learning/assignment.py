@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
@@ -104,29 +104,36 @@ class Assignment:
         images = {image_id: role for image_id, role in other.images.items() if image_id not in divided}
         return replace(self, blocks={**other.blocks, **self.blocks}, images=images | dict(self.images))
 
-    def extended(self, places: Collection[Place], spare: Callable[[Sequence[Place]], bool]) -> Assignment:
+    def extended(self, places: Mapping[Place, frozenset[int]], spare: Callable[[Sequence[Place]], bool]) -> Assignment:
         """Return an assignment in which all these places have a role.
 
         Parameters
         ----------
-        places : collection of Place
-            Where something is known now, new places among them.
+        places : mapping of Place to frozenset of int
+            Where something is known now, new places among them, and which classes are known there. Places with a
+            class that nothing validates yet are taken first.
         spare : callable
             Gets places that are about to validate and tells whether training can do without them; True also
             takes them away from training.
         """
-        new = sorted(place for place in set(places) if self.role(place) is None)
+        new = sorted(place for place in places if self.role(place) is None)
         whole = self._whole_images(new)
         images = self._with_images(whole, new, spare)
         blocks = dict(self.blocks)
         parts = [place for place in new if place.image_id not in whole]
         held = sum(role == "validation" for role in blocks.values())
         wanted = quota(len(blocks) + len(parts))
-        for place in sorted(parts, key=self._order):
-            validates = held < wanted and spare([place])
-            held += validates
-            blocks[place] = "validation" if validates else "train"
-        return replace(self, blocks=blocks, images=images)
+        validated = {kind for place, kinds in places.items() if self.role(place) == "validation" for kind in kinds}
+        order = {place: self._order(place) for place in parts}
+        waiting = sorted(parts, key=order.__getitem__)
+        while held < wanted and waiting:
+            place = min(waiting, key=lambda place: (order[place][0], not places[place] - validated))
+            waiting.remove(place)
+            blocks[place] = "validation" if spare([place]) else "train"
+            if blocks[place] == "validation":
+                held += 1
+                validated |= places[place]
+        return replace(self, blocks=blocks | dict.fromkeys(waiting, "train"), images=images)
 
     def _order(self, place: Place) -> tuple[bool, float]:
         """Sort by hash; places beside one that has trained before come last, their neighbour was seen."""

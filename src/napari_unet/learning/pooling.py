@@ -34,20 +34,19 @@ def count(truth: npt.NDArray[Any], found: npt.NDArray[Any], mask: npt.NDArray[np
     Returns
     -------
     ndarray of int
-        Voxels that agree, that are true and that were found, for each class; for objects these of the
+        Voxels that agree, that are true and that were found, for each class; for objects these of background and
         foreground, then objects found, invented and missed at an IoU of 0.5.
     """
-    if output.instances:
-        a, b = truth[mask] > 0, found[mask] > 0
-        matches = match_objects(truth, found, 0.5, mask)
-        objects = (matches.true_positives, matches.false_positives, matches.false_negatives)
-        return np.array([(a & b).sum(), a.sum(), b.sum(), *objects], np.int64)
-    n = len(output.classes)
     a, b = truth[mask].astype(np.int64), found[mask].astype(np.int64)
-    if output.kind == "binary":
-        a, b = np.minimum(a, 1), np.minimum(b, 1)
-    n = max(n, int(a.max(initial=0)) + 1, int(b.max(initial=0)) + 1)
-    return np.concatenate([np.bincount(part, minlength=n)[:n] for part in (a[a == b], a, b)])
+    semantic = output.kind == "classes"
+    n = len(output.classes) if semantic else 2
+    a, b = (np.minimum(part, n - 1) for part in (a, b))
+    voxels = [np.bincount(part, minlength=n) for part in (a[a == b], a, b)]
+    if not output.instances:
+        return np.concatenate(voxels)
+    matches = match_objects(truth, found, 0.5, mask)
+    objects = (matches.true_positives, matches.false_positives, matches.false_negatives)
+    return np.concatenate([*voxels, np.array(objects)])
 
 
 def pooled(total: Counts, output: Output) -> float:
@@ -55,7 +54,8 @@ def pooled(total: Counts, output: Output) -> float:
 
     For classes it is the mean Dice coefficient of those that are true somewhere; for objects the mean of the
     foreground's Dice coefficient and of TP / (TP + FP + FN): the first alone does not see that two objects grew
-    together. 1 if there is nothing on either side.
+    together. Where no object is true at all, the background's Dice coefficient stands for the foreground's, which
+    would be 0 for one false voxel and for a thousand.
     """
     return float(np.mean(_parts(total, output, _true_somewhere(total, output))))
 
@@ -87,7 +87,14 @@ def shares(counts: Sequence[Counts], output: Output) -> tuple[float, ...]:
 
 
 def _true_somewhere(total: Counts, output: Output) -> npt.NDArray[np.bool_]:
-    return np.ones(1, bool) if output.instances else total.reshape(3, -1)[1] > 0
+    """Return which classes count: those that are true; for objects the foreground, or else the background."""
+    true: npt.NDArray[np.bool_] = _voxels(total, output)[1] > 0
+    return np.array([not true[1], true[1]]) if output.instances else true
+
+
+def _voxels(total: Counts, output: Output) -> Counts:
+    """Return the voxels that agree, are true and were found, (3, classes)."""
+    return (total[:-3] if output.instances else total).reshape(3, -1)
 
 
 def _parts(
@@ -96,11 +103,9 @@ def _parts(
     present: npt.NDArray[np.bool_],
     empty: npt.NDArray[np.float64] | float = 1.0,
 ) -> npt.NDArray[np.float64]:
-    """Return the Dice coefficient of each class, or Dice and AP of objects; `empty` where there is nothing."""
+    """Return the Dice coefficient of each class that counts, then AP of objects; `empty` where there is nothing."""
+    both, true, found = _voxels(total, output)[:, present]
+    above, below = 2 * both, true + found
     if output.instances:
-        both, true, found, hits, invented, missed = total.tolist()
-        above, below = np.array([2 * both, hits]), np.array([true + found, hits + invented + missed])
-    else:
-        table = total.reshape(3, -1)[:, present]
-        above, below = 2 * table[0], table[1] + table[2]
+        above, below = np.append(above, total[-3]), np.append(below, total[-3:].sum())
     return np.where(below > 0, above / np.maximum(below, 1), empty)

@@ -108,8 +108,7 @@ def hold_back(
     """
     before = assignment or Assignment(seed)
     remaining = _Remaining(regions, before, output)
-    found = {Place(r.image_id, index) for r in regions for index, _ in _known_blocks(r, PLACE)}
-    assigned = before.extended(found, remaining.spare)
+    assigned = before.extended(remaining.places(), remaining.spare)
     training = [_without(region, assigned) for region in regions]
     held: dict[tuple[str, int, Triple], tuple[int, TrainingRegion]] = {}
     for region in regions:
@@ -157,6 +156,17 @@ class _Remaining:
         nothing = np.zeros(self._size, np.int64)
         self._all = sum((self._count(k, r.known) for k, r in zip(self._kinds, regions, strict=True)), nothing)
         self._left = sum((self._count(k, m) for k, m in zip(self._kinds, self._known, strict=True)), nothing)
+
+    def places(self) -> dict[Place, frozenset[int]]:
+        """Return where something is known, and which classes are known there."""
+        found: dict[Place, frozenset[int]] = {}
+        for region, kind in zip(self._regions, self._kinds, strict=True):
+            for index, _ in _known_blocks(region, PLACE):
+                place = Place(region.image_id, index)
+                local = _shifted(place.box, region)
+                kinds = np.flatnonzero(self._count(kind[local], region.known[local])).tolist()
+                found[place] = found.get(place, frozenset()) | frozenset(kinds)
+        return found
 
     def spare(self, places: Sequence[Place]) -> bool:
         """Hold places back, unless that leaves less than half of what is known of a class."""
