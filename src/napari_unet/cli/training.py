@@ -69,7 +69,7 @@ class Lines:
     def say(self, report: TrainReport) -> None:
         """Print where training stands, if the last line is old enough."""
         now = time.monotonic()
-        if now >= self._last + LINE_EVERY:
+        if report.step and now >= self._last + LINE_EVERY:
             self._last = now
             left = "" if report.seconds_left != report.seconds_left else f", {report.seconds_left:.0f} s left"
             console.note(f"{report.progress:.0%}: {_note(report)}{left}", self._where)

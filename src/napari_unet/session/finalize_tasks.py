@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from napari_unet import __version__
@@ -155,8 +156,6 @@ def _name(against: Checkpoint) -> str:
 
 
 def _provenance(request: FinalRequest, root: Checkpoint, decision: Decision, steps: int) -> dict[str, Any]:
-    import torch
-
     made, settings = time.strftime("%Y-%m-%d %H:%M"), request.settings
     known = known_voxels(request.images)
     return {
@@ -177,7 +176,7 @@ def _provenance(request: FinalRequest, root: Checkpoint, decision: Decision, ste
             "device": settings.device,
             "images": len(request.images),
             "known_voxels": known,
-            "torch": str(torch.__version__),
+            "torch": version("torch"),
             "napari_unet": __version__,
         },
     }
