@@ -201,6 +201,25 @@ def test_a_region_is_accepted_by_key_and_by_menu(two: Any, panel: Any, screen: A
     assert not truth.known.any(), "a click is no region"
 
 
+def test_a_region_in_a_rotated_layer_is_what_was_drawn(panel: Any, visible_viewer: Any, screen: Any) -> None:
+    labels = np.zeros((3, 100, 100), np.uint32)
+    labels[:, 40:60, 40:60] = 1
+    turn = np.array([[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]])
+    layer = labelled(panel, visible_viewer, screen, labels, "ZYX", rotate=turn, scale=(2, 1, 1), translate=(0, 30, 50))
+    middle = np.asarray(layer.data_to_world((1, 50, 50)))
+    visible_viewer.dims.set_point(0, 2)
+    screen.pump(0.1)
+    screen.move(middle[1:])
+    screen.key(Qt.Key.Key_R)
+    half = np.array((20, 30))
+    screen.drag(middle[1:] - half, middle[1:], middle[1:] + half)
+    truth = panel.session.labels(panel.link.image.image_id).truth
+    known = truth.known[0, 1]
+    assert known.sum() == truth.n_known == pytest.approx(40 * 60, rel=0.03)
+    world = np.array([layer.data_to_world((1, *voxel)) for voxel in np.argwhere(known)])[:, 1:]
+    assert (np.abs(world - middle[1:]) <= (20.6, 30.6)).all()
+
+
 def test_an_object_is_accepted_by_the_menu(two: Any, panel: Any, screen: Any) -> None:
     truth = panel.session.labels(panel.link.image.image_id).truth
     panel.known.accept.more.menu().actions()[1].trigger()

@@ -199,10 +199,12 @@ class Truth(Ledger):
                 "The labels are classes, so there are no objects to split.", "Paint the class that belongs there."
             )
 
-    def n_open(self, t: int, box: Sequence[slice]) -> int:
-        """Return the number of different labels but 0 among the unknown voxels of a box."""
+    def n_open(self, t: int, box: Sequence[slice], mask: Mask | None = None) -> int:
+        """Return the number of different labels but 0 among the unknown voxels of a box (those of `mask` in it)."""
         box = clip(box, self.shape)
         labels, known = self.labels[t][box], self.known[t][box]
+        if mask is not None:
+            known = known | ~mask
         if not labels.size:
             return 0
         # Labels come in runs: to look at where they begin is much less than to look at every voxel.

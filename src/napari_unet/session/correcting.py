@@ -70,7 +70,14 @@ class Correcting(SessionCore):
         return self._edit("accept object", image_id, lambda labels: labels.truth.accept_object(t, point))
 
     def accept_box(
-        self, image_id: str, t: int, box: Box, title: str = "accept view", *, confirmed: bool = False
+        self,
+        image_id: str,
+        t: int,
+        box: Box,
+        title: str = "accept view",
+        *,
+        mask: npt.NDArray[np.bool_] | None = None,
+        confirmed: bool = False,
     ) -> bool:
         """Make a box known as it is, background included.
 
@@ -84,6 +91,8 @@ class Correcting(SessionCore):
             (z, y, x); it may be the view, a region or a whole slice.
         title : str
             For the history.
+        mask : ndarray of bool, of the box's shape, optional
+            Which voxels of the box are meant; all of them by default.
         confirmed : bool
             Accept more than `ASK_ABOVE` objects too.
 
@@ -97,27 +106,35 @@ class Correcting(SessionCore):
         ConfirmationNeeded
             If more than `ASK_ABOVE` objects would become known by one click: nobody looks at so many.
         """
-        count = 0 if confirmed else self.objects_in(image_id, t, box)
+        count = 0 if confirmed else self.objects_in(image_id, t, box, mask)
         if count > ASK_ABOVE:
             where = title.removeprefix("accept ")
             raise ConfirmationNeeded(
                 f"Accept {count} objects in this {where}?", "Everything in it becomes known as it is.", count
             )
-        return self._edit(title, image_id, lambda labels: labels.truth.accept(t, box))
+        return self._edit(title, image_id, lambda labels: labels.truth.accept(t, box, mask))
 
     def accept_slice(self, image_id: str, t: int, z: int, *, confirmed: bool = False) -> bool:
         """Make one plane known as it is; see `accept_box`."""
         _, y, x = whole(self._need_labels(image_id).truth.shape)
         return self.accept_box(image_id, t, (slice(z, z + 1), y, x), "accept slice", confirmed=confirmed)
 
-    def accept_region(self, image_id: str, t: int, box: Box, *, confirmed: bool = False) -> bool:
+    def accept_region(
+        self,
+        image_id: str,
+        t: int,
+        box: Box,
+        mask: npt.NDArray[np.bool_] | None = None,
+        *,
+        confirmed: bool = False,
+    ) -> bool:
         """Make a region that the user drew known as it is; see `accept_box`."""
-        return self.accept_box(image_id, t, box, "accept region", confirmed=confirmed)
+        return self.accept_box(image_id, t, box, "accept region", mask=mask, confirmed=confirmed)
 
-    def objects_in(self, image_id: str, t: int, box: Box) -> int:
-        """Return how many objects in a box are not wholly known yet; 0 for classes."""
+    def objects_in(self, image_id: str, t: int, box: Box, mask: npt.NDArray[np.bool_] | None = None) -> int:
+        """Return how many objects in a box (or the voxels of `mask` in it) are not wholly known yet; 0 for classes."""
         labels = self._need_labels(image_id)
-        return labels.truth.n_open(t, box) if labels.truth.instances else 0
+        return labels.truth.n_open(t, box, mask) if labels.truth.instances else 0
 
     def delete_object(self, image_id: str, t: int, point: Point) -> bool:
         """Turn the object under a voxel into known background."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 from psygnal import Signal
 
 from napari_unet.errors import ConfirmationNeeded, UserError
@@ -21,9 +25,7 @@ class Question:
     text: str
     hint: str
     image_id: str
-    t: int
-    box: Box
-    title: str
+    accept: Callable[..., Any]  # takes ``confirmed``
 
 
 class Accepting:
@@ -82,8 +84,8 @@ class Accepting:
 
         self.link.run(command)
 
-    def region(self, image_id: str, t: int, box: Box) -> None:
-        """Accept a box that the user drew.
+    def region(self, image_id: str, t: int, box: Box, mask: npt.NDArray[np.bool_] | None = None) -> None:
+        """Accept a region that the user drew.
 
         Parameters
         ----------
@@ -93,16 +95,19 @@ class Accepting:
             Time point.
         box : tuple of slice
             (z, y, x).
+        mask : ndarray of bool, of the box's shape, optional
+            Which voxels of the box lie in the region; all by default.
         """
-        self._accept(image_id, t, box, "accept region")
+        self._accept(image_id, t, box, "accept region", mask)
 
-    def _accept(self, image_id: str, t: int, box: Box, title: str) -> None:
+    def _accept(self, image_id: str, t: int, box: Box, title: str, mask: npt.NDArray[np.bool_] | None = None) -> None:
         self.cancel()
         self.link.tools.cancel()
+        accept = partial(self.session.accept_box, image_id, t, box, title, mask=mask)
         try:
-            self.session.accept_box(image_id, t, box, title)
+            accept()
         except ConfirmationNeeded as needed:
-            self.question = Question(needed.message, needed.hint, image_id, t, box, title)
+            self.question = Question(needed.message, needed.hint, image_id, accept)
             self.asked.emit(self.question)
 
     def confirm(self) -> None:
@@ -110,8 +115,8 @@ class Accepting:
         question = self.question
         self.cancel()
         if question is not None:
-            q = question
-            self.link.run(lambda: self.session.accept_box(q.image_id, q.t, q.box, q.title, confirmed=True))
+            accept = question.accept
+            self.link.run(lambda: accept(confirmed=True))
 
     def cancel(self) -> None:
         """Withdraw the question."""

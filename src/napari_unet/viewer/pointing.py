@@ -98,15 +98,34 @@ def drawn_line(viewer: Viewer, result: ResultLayer, places: Sequence[Place]) -> 
     return Line(t, path, (along.get("Z", 0.0), along["Y"], along["X"]), _most_hit(viewer, result, places))
 
 
-def drawn_box(result: ResultLayer, places: Sequence[Place]) -> tuple[int, Box]:
-    """Return the time point and the (z, y, x) box between the first and the last place of a drag.
+def drawn_region(
+    viewer: Viewer, result: ResultLayer, places: Sequence[Place]
+) -> tuple[int, Box, npt.NDArray[np.bool_] | None]:
+    """Return what lies in the rectangle between the first and the last place of a drag.
+
+    ::
+
+        ┌──────┐ the rectangle on screen; in a rotated layer the box around it is larger,
+        │ ╱╲   │ and the mask says which of its voxels lie in the rectangle
+        └──────┘
 
     Parameters
     ----------
+    viewer : napari.Viewer
+        The viewer itself.
     result : ResultLayer
         The labels.
     places : sequence of Place
         Where the pointer went.
+
+    Returns
+    -------
+    int
+        Time point.
+    tuple of slice
+        (z, y, x) box.
+    ndarray of bool or None
+        Which voxels of the box; None for all.
 
     Raises
     ------
@@ -116,16 +135,47 @@ def drawn_box(result: ResultLayer, places: Sequence[Place]) -> tuple[int, Box]:
     if places[0].toward is not None:
         raise UserError("A region is drawn on one plane; the view shows three dimensions.", "Switch to the 2D view.")
     letters = _space_on_screen(result)
-    ends = np.asarray([result.layer.world_to_data(place.world) for place in (places[0], places[-1])], float)
-    low, high = np.round(ends.min(axis=0)).astype(int), np.round(ends.max(axis=0)).astype(int) + 1
+    ends = np.sort(np.asarray([places[0].world, places[-1].world], float), axis=0)
+    corners = []
+    for upper in np.ndindex(2, 2):
+        corner = ends[0].copy()
+        for axis, end in zip(viewer.dims.displayed, upper, strict=True):
+            corner[axis] = ends[end][axis]
+        corners.append(result.layer.world_to_data(corner))
+    data = np.asarray(corners, float)
+    low, high = np.round(data.min(axis=0)).astype(int), np.round(data.max(axis=0)).astype(int) + 1
     spans = {letter: slice(int(a), int(b)) for letter, a, b in zip(result.axes, low, high, strict=True)}
     shape = dict(zip(result.axes, result.layer.data.shape, strict=True))
-    size = [shape.get(letter, 1) for letter in "ZYX"]
-    z, y, x = clip([spans.get(letter, slice(0, 1)) for letter in "ZYX"], size)
+    z, y, x = clip([spans.get(letter, slice(0, 1)) for letter in "ZYX"], [shape.get(letter, 1) for letter in "ZYX"])
     t = spans.get("T", slice(0, 1)).start
     if any(part.start >= part.stop for part in (z, y, x)) or not 0 <= t < shape.get("T", 1) or len(letters) < 2:
         raise UserError("The rectangle lies outside the image.", "Draw it over the image.")
-    return t, (z, y, x)
+    straight = all(np.any(np.isclose(corner, (data.min(0), data.max(0))), axis=0).all() for corner in data)
+    return t, (z, y, x), None if straight else _within(viewer, result, (t, (z, y, x)), ends)
+
+
+def _within(
+    viewer: Viewer, result: ResultLayer, place: tuple[int, Box], ends: npt.NDArray[np.float64]
+) -> npt.NDArray[np.bool_]:
+    """Return which voxels of a box lie between two ends of the world, along the axes on screen."""
+    t, box = place
+    layer = result.layer
+    origin = np.asarray(layer.data_to_world(np.zeros(layer.ndim)), float)
+    steps = [np.asarray(layer.data_to_world(unit), float) - origin for unit in np.eye(layer.ndim)]
+    shape = tuple(part.stop - part.start for part in box)
+    inside = np.ones(shape, bool)
+    before = viewer.dims.ndim - layer.ndim
+    for axis in viewer.dims.displayed:
+        world = np.full(shape, origin[axis - before])
+        for letter, step in zip(result.axes, steps, strict=True):
+            if letter in "ZYX":
+                index = "ZYX".index(letter)
+                numbers = np.arange(box[index].start, box[index].stop)
+                world += (numbers * step[axis - before]).reshape([-1 if i == index else 1 for i in range(3)])
+            elif letter == "T":
+                world += t * step[axis - before]
+        inside &= (world >= ends[0][axis]) & (world <= ends[1][axis])
+    return inside
 
 
 def _space_on_screen(result: ResultLayer) -> set[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_unet.errors import UserError
-from napari_unet.viewer.pointing import Voxel, drawn_box, drawn_line, pointed, voxel_at
+from napari_unet.viewer.pointing import Voxel, drawn_line, drawn_region, pointed, voxel_at
 from napari_unet.viewer.results import ResultLayer
 from napari_unet.viewer.sketch import Drawing, Place
 
@@ -185,7 +185,7 @@ class CanvasTools:
             image_id, result = self._need_result()
             self.cancel()
             if len(places) > 1:
-                self.link.accepting.region(image_id, *drawn_box(result, places))
+                self.link.accepting.region(image_id, *drawn_region(self.viewer, result, places))
 
         self._run_or_cancel(command)
 
