@@ -238,6 +238,32 @@ def test_a_perfect_answer_scores_one_and_next_counts_as_done(session, model_path
     assert [region.score for region in session.audits] == [1.0]
 
 
+def test_next_skips_a_check_in_which_nothing_was_labelled_and_done_takes_it_as_empty(session, model_path) -> None:
+    image_id = large(session, model_path)
+    truth = session.labels(image_id).truth
+    before = truth.labels.copy()
+    lead(session, "random")
+    session.next_region()
+    assert session.audits == () and np.array_equal(truth.labels, before)
+    assert any("nothing was labelled" in message[1] for message in session.messages)
+    here = lead(session, "random")
+    session.done_region()
+    assert session.audits[0].score < 1 and not truth.labels[0][here.box].any()
+
+
+def test_what_a_check_hides_is_never_accepted_as_background(session, model_path) -> None:
+    image_id = large(session, model_path)
+    here = lead(session, "random")
+    for accept in (
+        lambda: session.accept_box(image_id, 0, as_box((0, 0, 0), (1, 300, 400)), confirmed=True),
+        lambda: session.accept_slice(image_id, 0, 0, confirmed=True),
+    ):
+        with pytest.raises(UserError, match="hides the prediction"):
+            accept()
+    assert session.known_counts(image_id) == (0, 0)
+    assert session.check is here
+
+
 def test_an_accepted_region_becomes_known_and_a_left_one_does_not(session, model_path) -> None:
     image_id = large(session, model_path)
     truth = session.labels(image_id).truth

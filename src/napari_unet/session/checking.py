@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from napari_unet.errors import UserError
-from napari_unet.image.boxes import as_box, overlap
+from napari_unet.image.boxes import Box, as_box, overlap
 from napari_unet.jobs import JobRunner
 from napari_unet.learning.audit import AuditRegion
 from napari_unet.learning.edits import Edit, combine
@@ -109,6 +109,29 @@ class Checking(Auditing, Effort):
         """
         _, labels = self._need_check()
         self._walk("skip random check", labels, None)
+
+    def leave_check(self) -> None:
+        """Go on from the open check: done if anything was labelled in it, skipped if nothing was."""
+        here, labels = self._need_check()
+        if labels.truth.known[here.t][here.box].any():
+            self.done_check()
+            return
+        self.skip_check()
+        sentence = "The random check was skipped: nothing was labelled in its frame. If it is empty, click Done."
+        self.events.message.emit("info", sentence, "")
+
+    def accept_box(self, image_id: str, t: int, box: Box, title: str = "accept view", **options: Any) -> bool:
+        """Accept as `Correcting.accept_box` does; never what a check hides, which would become background.
+
+        Raises
+        ------
+        UserError
+            If the box reaches into the frame of the open check.
+        """
+        here = self.check
+        if here is not None and (here.image_id, here.t) == (image_id, t) and overlap(here.box, box) is not None:
+            raise UserError("A random check hides the prediction in a part of this.", "Click Done or Skip first.")
+        return super().accept_box(image_id, t, box, title, **options)
 
     def set_check(self, labels: LabelState, check: Suggestion | None) -> None:
         """Open or close a check, outside the history (its steps use this)."""

@@ -36,7 +36,7 @@ class Suggesting(Checking, Finding, Exporting):
     # ---- commands ------------------------------------------------------------------------------
 
     def next_region(self) -> Suggestion | None:
-        """Lead the user to the region worth correcting most; what was open before is done.
+        """Lead the user to the region worth correcting most; a check in which something was labelled is done.
 
         Returns
         -------
@@ -52,7 +52,7 @@ class Suggesting(Checking, Finding, Exporting):
         self._need_lookable()
         self.acted()
         if self.check is not None:
-            self.done_check()
+            self.leave_check()
         found = self._take_found(self._due())
         if found is not None:
             return self._go_to(found)
