@@ -194,7 +194,7 @@ def _tell(outcome: TrainOutcome, untrained: bool) -> None:
         console.say(
             f"Trained {outcome.steps} steps. Agreement with the labels held back (not accuracy): "
             f"{decision.parent:.3f} before, {decision.candidate:.3f} after, on n={decision.n_blocks} blocks "
-            f"(95 % interval of the gain {low:+.3f} to {high:+.3f})."
+            f"(90 % interval of the gain {low:+.3f} to {high:+.3f})."
         )
     if decision.verdict == "keep" and not untrained:
         console.error("The new model agrees less than or as much as its parent: keep using the parent.")

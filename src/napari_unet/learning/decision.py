@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 
 MAX_LOSS = 0.02  # of the mean agreement: what may be lost by chance, and of the guard at all
-USUAL_SPREAD, USUAL_BLOCKS = 0.1, 3  # of the gains of single blocks, and how many blocks that is worth
-CONFIDENCE = 1.96  # standard errors on either side: 95 % of a normal distribution
+USUAL_SPREAD, USUAL_BLOCKS = 0.05, 3  # of the gains of single blocks, and how many blocks that is worth
+CONFIDENCE = 1.645  # standard errors on either side: 90 % of a normal distribution, 5 % below
 
 Scores = Sequence[float]
 
@@ -29,7 +29,7 @@ class Decision:
     parent, candidate : float or None
         Mean agreement with the user's corrections over the blocks held back, 0 to 1.
     interval : tuple of float or None
-        Of the mean gain over the blocks, 95 %.
+        Of the mean gain over the blocks, 90 %.
     n_blocks : int
         Blocks held back.
     guard : tuple of float or None
@@ -84,7 +84,7 @@ def decide(
     interval = gain_interval(candidate, parent)
     numbers = (
         f"agreement with your corrections {before:.3f} → {after:.3f} on {n} blocks held back "
-        f"(gain {after - before:+.3f}, 95 % interval {interval[0]:+.3f} to {interval[1]:+.3f})"
+        f"(gain {after - before:+.3f}, 90 % interval {interval[0]:+.3f} to {interval[1]:+.3f})"
     )
     if after <= before:
         return Decision("keep", f"The earlier model stays: {numbers}.", before, after, interval, n, kept)
@@ -98,7 +98,7 @@ def decide(
 
 
 def gain_interval(candidate: Scores, parent: Scores) -> tuple[float, float]:
-    """Return the 95 % interval of the mean gain over blocks.
+    """Return the 90 % interval of the mean gain over blocks.
 
     The spread of the gains is the measured one together with a usual one that is worth `USUAL_BLOCKS` blocks: a
     few blocks that happen to agree are no proof. (Resampling two or three blocks, as the bootstrap does, gives
