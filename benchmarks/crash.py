@@ -44,7 +44,7 @@ CELL, SIDE = 12, 8  # px: strokes lie apart, so that none makes known what anoth
 SIZES = {"painting": 1024, "saving": 4096, "training": 512}
 LATEST = {"painting": 9.0, "saving": 14.0, "training": 12.0}  # seconds after the start at which it is killed
 ALLOWED = 2.0  # seconds that may be lost
-TRAIN_SECONDS = 20.0
+TRAIN_SECONDS = 30.0
 
 
 # ---- the child -------------------------------------------------------------------------------
@@ -152,7 +152,6 @@ def child(scenario: str, folder: str, seed: int) -> None:
         for y in range(SIZES[scenario] // 2, SIZES[scenario], 64):
             box, values = as_box((0, y, 0), (1, y + 64, 320)), truth[None, y : y + 64, :320]
             hand.labels.truth.paint(0, box, np.ones((1, 64, 320), bool), values)
-        session.retrain(TRAIN_SECONDS)
     kept, number = False, 0
     while True:
         hand.stroke()
@@ -164,6 +163,10 @@ def child(scenario: str, folder: str, seed: int) -> None:
         if scenario == "saving" and hand.strokes % 20 == 0:
             hand.big_things(number)
             number += 1
+        if scenario == "training" and not session.jobs:  # also after a round that ended too early to be killed
+            if session.round is not None:
+                session.discard()
+            session.retrain(TRAIN_SECONDS)
         running = "train" in session.jobs
         here = running and session.project_path is not None and (session.project_path / "training/round.json").exists()
         if here != kept:
@@ -313,9 +316,9 @@ def resumes(session: Session, outcome: Outcome) -> bool:
     return session.last_round is not None
 
 
-def moments(kills: int, seed: int) -> Iterator[tuple[str, int]]:
+def moments(kills: int, seed: int, first: int = 0) -> Iterator[tuple[str, int]]:
     """Yield what is going on and the seed of each kill."""
-    for number in range(kills):
+    for number in range(first, kills):
         yield tuple(SIZES)[number % len(SIZES)], seed * 1000 + number
 
 
@@ -324,13 +327,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="go on with this kill after an interruption")
     parser.add_argument("--child", nargs=3, metavar=("SCENARIO", "FOLDER", "SEED"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         child(options.child[0], options.child[1], int(options.child[2]))
     os.environ["NAPARI_UNET_HOME"] = tempfile.mkdtemp()
     outcomes = []
-    for scenario, seed in moments(options.kills, options.seed):
+    for scenario, seed in moments(options.kills, options.seed, options.first):
         outcome = kill_one(scenario, seed)
         outcomes.append(outcome)
         mark = "ok" if outcome.good else "LOST"

@@ -14,7 +14,7 @@ from napari_unet.inference.objects import ObjectSettings
 from napari_unet.io.images import read_image
 from napari_unet.jobs import JobRunner
 from napari_unet.model.header import ClassInfo
-from napari_unet.project.folder import WorkFolder
+from napari_unet.project.folder import WorkFolder, read_json
 from napari_unet.session import Session
 
 from .conftest import blobs
@@ -254,6 +254,10 @@ def test_classes_models_settings_and_scores_are_there_again(tmp_path):
     assert again.model == session.model
     assert again.settings == session.settings
     assert again._taught == taught
+    models = {model["name"]: model for model in read_json(again.project_path / "models.json")["models"]}
+    again.save()
+    assert models == {m["name"]: m for m in read_json(again.project_path / "models.json")["models"]}
+    assert any(model["decision"] for model in read_json(again.project_path / "models.json")["models"])
     assert again.last_view == session.last_view
     again.retrain(None, steps=2)
     assert [m for m in again.messages if m[0] == "error"] == []
@@ -388,3 +392,37 @@ def test_a_full_disk_is_told_and_tried_again(work, monkeypatch):
     again = reopened(session)
     assert state(again) == before
     again.close()
+
+
+def test_where_no_folder_can_be_made_the_work_goes_on(tmp_path, monkeypatch, model_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("NAPARI_UNET_HOME", str(tmp_path / "file" / "home"))
+    session = new_session()
+    image_id = session.add_image(ImageSource.from_array(blobs()[0], axes="YX", name="blobs"))
+    session.select_model(model_path("instances"))
+    session.ensure_labels(image_id)
+    paint(session, image_id, BOX, 9)
+    for _ in range(5):
+        session.deliver()
+    assert [message[0] for message in session.messages] == ["error"]  # told once, not at every tick
+    assert "cannot be made" in session.messages[0][1]
+    session.close()
+
+
+def test_a_large_accept_is_saved_in_pieces(tmp_path, model_path):
+    session = new_session()
+    tifffile.imwrite(tmp_path / "wide.tif", np.zeros((1500, 1400), np.float32))
+    image_id = session.add_image(read_image(tmp_path / "wide.tif"))
+    session.select_model(model_path("instances"))
+    session.ensure_labels(image_id)
+    session.accept_slice(image_id, 0, 0)
+    before = state(session)
+    session.deliver()
+    ticks = 1
+    while session.busy:
+        session.deliver()
+        ticks += 1
+    assert ticks > 1
+    session._store.finish()
+    with_killed_session(session, lambda again: None if state(again) == before else pytest.fail("differs"))
+    session.close()

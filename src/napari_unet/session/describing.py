@@ -11,7 +11,6 @@ from typing import Any
 
 from napari_unet.errors import CheckpointError
 from napari_unet.image.boxes import Box, as_box
-from napari_unet.learning.decision import Decision
 from napari_unet.model.checkpoint import find_checkpoint, own_header, read_header
 from napari_unet.model.header import CheckpointHeader
 from napari_unet.project.images import describe
@@ -92,14 +91,14 @@ def models_to_json(
     current: ModelVersion | None,
     folder: Path,
     taught: Mapping[str, frozenset[str]],
-    decisions: Mapping[str, Decision],
+    decisions: Mapping[str, dict[str, Any]],
     used: frozenset[str],
 ) -> dict[str, Any]:
     """Return the models of a session: where they are, where they came from and how they did."""
     entries = []
     for version in versions:
         header = version.header
-        decision = decisions.get(header.weights_hash)
+        name = Path(version.path).name
         entries.append(
             {
                 "path": _seen_from(version.path, folder),
@@ -109,9 +108,9 @@ def models_to_json(
                 "summary": version.summary,
                 "untrained": version.untrained,
                 "current": version is current,
-                "decision": None if decision is None else asdict(decision),
-                # A model that was used although its parent did better, or before it was measured.
-                "used": header.weights_hash in used,
+                "decision": decisions.get(name),
+                # Whether it ever was the current model, also one that the decision had kept out.
+                "used": name in used,
                 "taught_by": sorted(taught.get(header.weights_hash, ())),
             }
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 
@@ -39,9 +39,9 @@ class Documents:
             if name in self._load:
                 self._load[name](value)
 
-    def dump_all(self) -> dict[str, Any]:
-        """Return every value, dumped, touched or not."""
-        return {name: dump() for name, dump in self._dump.items()}
+    def dump(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return these values, dumped, touched or not."""
+        return {name: self._dump[name]() for name in names}
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from napari_unet.image.source import ImageSource
 from napari_unet.jobs import JobRunner
-from napari_unet.learning.decision import Decision
 from napari_unet.project.folder import WorkFolder
 from napari_unet.project.images import describe
 from napari_unet.project.store import Store
@@ -34,7 +35,7 @@ class Listing(Keeping):
         self._images_json: list[dict[str, Any]] = []
         self._gone: dict[str, dict[str, Any]] = {}  # images that are not open, but whose truths are kept
         self._dropped: list[tuple[str, str]] = []  # truths that became others
-        self._decisions: dict[str, Decision] = {}
+        self._decisions: dict[str, dict[str, Any]] = {}  # by the names of the models' files
         self._used: frozenset[str] = frozenset()
         self._saved_settings = self.settings
         self._saved_view: object = None
@@ -125,9 +126,9 @@ class Listing(Keeping):
     def _on_models(self) -> None:
         finished = getattr(self, "last_round", None)
         if finished is not None:
-            self._decisions[finished.candidate.header.weights_hash] = finished.decision
+            self._decisions[Path(finished.candidate.path).name] = asdict(finished.decision)
         if self.model is not None:
-            self._used |= {self.model.header.weights_hash}
+            self._used |= {Path(self.model.path).name}
         self.documents.touch("models")
 
     def _dump_settings(self) -> Any:

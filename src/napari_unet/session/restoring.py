@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,8 +84,7 @@ class Restoring(Saving, Training):
 
     def _remember_fresh(self) -> None:
         if self._fresh is None:
-            own = self.documents.dump_all()
-            self._fresh = {name: value for name, value in own.items() if name not in OWN}
+            self._fresh = self.documents.dump(name for name in self.documents.names if name not in OWN)
 
     def _leave(self) -> None:
         """Save and let go of everything."""
@@ -132,7 +132,9 @@ class Restoring(Saving, Training):
             if entry.get("taught_by"):
                 self._taught[version.header.weights_hash] = frozenset(entry["taught_by"])
             if entry.get("used"):
-                self._used |= {version.header.weights_hash}
+                self._used |= {Path(version.path).name}
+            if entry.get("decision"):
+                self._decisions[Path(version.path).name] = dict(entry["decision"])
             if entry.get("current"):
                 self.model = version
         listed = {version.path for version in self.versions}

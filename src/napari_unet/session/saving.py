@@ -22,6 +22,7 @@ from napari_unet.session.tracking import TruthTracker
 
 SAVE_SECONDS = 0.0015  # of the main thread at a time
 DOCUMENT_SECONDS = 0.5  # between two looks at images, models and documents
+LATE_SECONDS = 0.5  # after which what the user said gets more time
 RETRY_SECONDS = 10.0  # after an error of the disk
 LIMIT_BYTES = 2**26  # of predictions that wait for the disk
 
@@ -39,6 +40,7 @@ class Saving(Listing):
         self._looked_at = 0.0
         self._retry_at = math.inf
         self._blocked_until = 0.0
+        self._behind_since = math.inf  # when more was accepted at once than could be handed on
 
     # ---- what the user sees --------------------------------------------------------------------
 
@@ -90,7 +92,12 @@ class Saving(Listing):
         if now < self._blocked_until:
             return
         try:
-            self._save_some(SAVE_SECONDS)
+            late = now - self._behind_since > LATE_SECONDS
+            self._save_some(SAVE_SECONDS * (4 if late else 1))
+            if not any(tracker.has_known for tracker in self._trackers.values()):
+                self._behind_since = math.inf
+            elif math.isinf(self._behind_since):
+                self._behind_since = now
             if now - self._looked_at > DOCUMENT_SECONDS:
                 self._looked_at = now
                 self._save_documents()
@@ -117,7 +124,10 @@ class Saving(Listing):
     def close(self) -> None:
         """Stop all jobs, save everything and remove temporary files."""
         self.runner.close()
-        self._close_project()
+        try:
+            self._close_project()
+        except UserError as error:  # no folder can be made; the processes end all the same
+            self._tell_error(error)
         super().close()
         self._folder = None
 
