@@ -11,7 +11,8 @@ from qtpy.QtWidgets import QDialogButtonBox
 
 from napari_unet.learning.changes import CHANGED, GAINED, LOST
 from napari_unet.model.header import ClassInfo
-from napari_unet.viewer.changes import EDGE, drawn
+from napari_unet.session.comparing import Comparison
+from napari_unet.viewer.changes import EDGE, ChangesOverlay, drawn
 from napari_unet.viewer.lookup import bare_viewer
 
 
@@ -217,3 +218,33 @@ def test_patches_have_dark_edges_and_small_ones_keep_their_colour() -> None:
     assert (found[0, 16:24, 3:11] == EDGE).any()
     assert (found[0, 16:24, 3:11] == LOST).any()
     assert not found[changes == 0].any()
+
+
+@pytest.mark.parametrize("axes", ["TZYX", "CYX", "TCYX", "YXC"])
+def test_patches_lie_where_the_view_is(visible_viewer: Any, axes: str) -> None:
+    from napari_unet.image.source import ImageSource
+
+    lengths = {"T": 3, "C": 3, "Z": 4, "Y": 30, "X": 40}
+    data = np.zeros([lengths[letter] for letter in axes], np.uint8)
+    viewer, rgb = bare_viewer(visible_viewer), axes == "YXC"
+    shown = "YX" if rgb else axes
+    image = viewer.add_image(
+        data,
+        rgb=rgb,
+        scale=[{"Y": 0.5, "X": 0.25}.get(letter, 1.0) for letter in shown],
+        axis_labels=tuple(shown.lower()),
+    )
+    source = ImageSource.from_array(data, axes=axes)
+    t, z = (2 if "T" in axes else 0), (3 if "Z" in axes else 0)
+    changes = np.full((1, 10, 12), GAINED, np.uint8)
+    box = (slice(z, z + 1), slice(5, 15), slice(20, 32))
+    version: Any = None  # the overlay does not look at it
+    comparison = Comparison(version, version, "image", t, box, changes, (), "")
+    overlay = ChangesOverlay(viewer, image, axes, source.shape, comparison)
+    point = {"T": 2.0, "Z": 3.0, "C": 1.0, "Y": 10 * 0.5, "X": 26 * 0.25}
+    world = [point[letter] for letter in shown][-overlay.layer.ndim :]
+    voxel = tuple(np.round(overlay.layer.world_to_data(world)).astype(int))
+    assert overlay.layer.data[voxel] == GAINED
+    assert np.count_nonzero(overlay.layer.data) == changes.size
+    overlay.close()
+    assert list(viewer.layers) == [image]

@@ -25,7 +25,7 @@ BACKGROUND = (32, 32, 32)
 ENLARGED, MARGIN, CAPTION, LEGEND = 2, 8, 44, 40
 MATCH = 0.5  # IoU
 MEANING = (
-    (MATCHED, "matches the truth (IoU ≥ 0.5)"),
+    (MATCHED, "matches the truth (IoU at least 0.5)"),
     (WRONG, "matches nothing in the truth"),
     (TRUTH, "truth"),
     (FRAME, "window that the user corrected; not scored"),
