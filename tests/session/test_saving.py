@@ -426,3 +426,29 @@ def test_a_large_accept_is_saved_in_pieces(tmp_path, model_path):
     session._store.finish()
     with_killed_session(session, lambda again: None if state(again) == before else pytest.fail("differs"))
     session.close()
+
+
+def test_documents_belong_to_one_project(work, tmp_path):
+    session, image_id = work
+    session.clock = iter(range(0, 1000, 10)).__next__
+    for _ in range(3):
+        paint(session, image_id, BOX, 9)
+    minutes, first = session.effort_minutes, session.project_path
+    assert minutes > 0
+    fresh = new_session(WorkFolder.create(tmp_path / "other"))
+    fresh.start_with("nuclei-2d")
+    fresh.save()
+    (fresh.project_path / "models" / "001.safetensors").write_bytes(model_bytes())
+    second = fresh.project_path
+    fresh.close()
+    session.open_project(second)
+    assert session.effort_minutes == 0
+    assert [version.summary for version in session.versions][-1] == "Made just before the work was interrupted."
+    session.open_project(first)
+    assert session.effort_minutes == pytest.approx(minutes, abs=1e-3)
+
+
+def model_bytes():
+    from napari_unet.model.checkpoint import find_checkpoint
+
+    return find_checkpoint("nuclei-2d").read_bytes()

@@ -60,7 +60,7 @@ class Ledger:
     veil : (int, Box) or None
         Where the prediction is not shown; see `Truth.set_veil`.
     watch : callable
-        Told ``(what, t, box)`` after each write, whoever made it, by whoever keeps the truth on disk.
+        Called with (what, t, box) after each write; set by what keeps the truth on disk.
     """
 
     def __init__(

@@ -67,7 +67,7 @@ class Reopening(Restoring):
         self._folder, self._store = folder, Store(folder)
         remember(path)
         problems: list[UserError] = []
-        self.documents.load({**(self._fresh or {}), "settings": documents.get("settings", {})})
+        self.documents.load({**self._fresh, "settings": documents.get("settings", {})})
         self._load_models(models, folder, problems)
         for entry in entries:
             self._load_image(entry, folder, problems)
@@ -143,7 +143,6 @@ class Reopening(Restoring):
             raise UserError(f"'{target}' exists already.", "Choose another folder.")
         if target.is_relative_to(before.path):
             raise UserError("The project cannot be moved into itself.", "Choose another folder.")
-        self._remember_fresh()
         self._close_project()
         try:
             self._folder = before.move(target)

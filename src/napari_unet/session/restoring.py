@@ -56,12 +56,8 @@ class Restoring(Saving, Training):
     def __init__(self, runner: JobRunner | None = None, folder: WorkFolder | None = None) -> None:
         super().__init__(runner, folder)
         self.missing_images: dict[str, MissingImage] = {}
-        self._fresh: dict[str, Any] | None = None  # the documents of a session that has done nothing
-
-    def deliver(self, seconds: float = 0.008) -> None:
-        """See `Saving.deliver`."""
-        self._remember_fresh()
-        super().deliver(seconds)
+        # This class stands first: every other group of commands has registered its documents by now.
+        self._fresh = self.documents.dump(name for name in self.documents.names if name not in OWN)
 
     def add_image(self, source: ImageSource) -> str:
         """Take an image into the session and return its id.
@@ -82,13 +78,8 @@ class Restoring(Saving, Training):
 
     # ---- leaving and arriving ------------------------------------------------------------------
 
-    def _remember_fresh(self) -> None:
-        if self._fresh is None:
-            self._fresh = self.documents.dump(name for name in self.documents.names if name not in OWN)
-
     def _leave(self) -> None:
         """Save and let go of everything."""
-        self._remember_fresh()
         self._close_project()
         if self._folder is not None:
             self._folder.close()
