@@ -328,6 +328,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="go on with this kill after an interruption")
+    parser.add_argument("--only", choices=list(SIZES), action="append", help="leave the other kills out")
     parser.add_argument("--child", nargs=3, metavar=("SCENARIO", "FOLDER", "SEED"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -335,6 +336,8 @@ def main() -> None:
     os.environ["NAPARI_UNET_HOME"] = tempfile.mkdtemp()
     outcomes = []
     for scenario, seed in moments(options.kills, options.seed, options.first):
+        if options.only and scenario not in options.only:
+            continue
         outcome = kill_one(scenario, seed)
         outcomes.append(outcome)
         mark = "ok" if outcome.good else "LOST"
