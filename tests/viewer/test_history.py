@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QDialogButtonBox
 
+from napari_unet.jobs import JobRunner
 from napari_unet.learning.changes import CHANGED, GAINED, LOST
 from napari_unet.model.header import ClassInfo
 from napari_unet.session.comparing import Comparison
@@ -206,6 +207,18 @@ def test_an_interrupted_round_is_offered(opened: Any, screen: Any) -> None:
     opened.retrain.refresh()
     screen.push(row.drop)
     assert row.isHidden()
+
+
+def test_a_round_under_way_when_the_panel_closes_can_be_resumed(opened: Any, screen: Any) -> None:
+    session, image_id = opened.session, opened.link.image.image_id
+    session.segment(image_id)
+    session.accept_box(image_id, 0, (slice(0, 1), slice(0, 128), slice(0, 128)))
+    session.runner, session.keep_state_every = JobRunner("process"), 0.0
+    session.retrain(seconds=300)
+    screen.wait_until(lambda: (session.folder.path / "training" / "round.json").is_file())
+    opened.dispose()
+    assert not session.jobs
+    assert session.interrupted_round().settings.seconds == 300
 
 
 def test_patches_have_dark_edges_and_small_ones_keep_their_colour() -> None:

@@ -89,14 +89,14 @@ class ViewerLink:
         self.results.take_up()
 
     def close(self) -> None:
-        """Cancel jobs, let go of all layers and remove the helper layer; the session stays."""
+        """End all jobs, let go of all layers and remove the helper layer; the session stays."""
         if self._closed:
             return
         self._closed = True
         self._timer.stop()
         self._timer.timeout.disconnect(self._tick)
         self.show_known(False)
-        for name in tuple(self.session.jobs):
+        for name in set(self.session.jobs) - {"train"}:  # which ends with its process, so that it can be resumed
             self.session.cancel(name)
         self.guide.close()
         self.results.close()
