@@ -15,6 +15,7 @@ import argparse
 import os
 import sys
 import tempfile
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,8 +55,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def run_all(options: argparse.Namespace) -> None:
-    """Run what is asked for and not there yet, seed by seed, so that every rule has a first figure early."""
+def run_all(options: argparse.Namespace) -> int:
+    """Run what is asked for and not there yet, seed by seed, so that every rule has a first figure early.
+
+    A run that fails is told of on the error stream and is left to the next time. Returns how many failed.
+    """
+    failed = 0
     results = Results(options.csv)
     RealRootPainter.python = options.trainer_python
     RealRootPainter.cap, RealRootPainter.patch = options.trainer_cap, options.trainer_patch
@@ -72,7 +77,12 @@ def run_all(options: argparse.Namespace) -> None:
                     if not RULES[rule_name].suits(task):
                         continue
                     results.forget(run)
-                    run_one(run, task, results, options.budgets)
+                    try:
+                        run_one(run, task, results, options.budgets)
+                    except Exception:  # noqa: BLE001 - hours of other runs must not wait for one that fails
+                        failed += 1
+                        print(f"{' '.join(run.key)} failed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
+    return failed
 
 
 def run_one(run: Run, task: Task, results: Results, budgets: Sequence[float]) -> None:
@@ -121,8 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
             "The tasks he and bf start from a parent that knows fluorescence alone; give its folder by --parents. "
             "The built-in nuclei model has seen their images."
         )
-    run_all(options)
-    return 0
+    return 1 if run_all(options) else 0
 
 
 if __name__ == "__main__":

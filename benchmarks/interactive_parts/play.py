@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -57,28 +58,27 @@ class Row:
     truth: str
 
 
-@lru_cache(maxsize=4)
-def _recorded(task: Task, seed: int, last: float, folder: Path) -> tuple[Deed, ...]:
-    """Let the annotator work for `last` seconds on what the starting model shows, and return the deeds."""
-    work = Work(task, seed, folder)
-    rule = Ours(task, seed, folder)
-    rule.begin(work)
-    if task.parent is None:
-        work.detach()  # no prediction at all: the strokes spread over the truth
-    opened = (lambda index: rule.open_image(work, index)) if task.parent is not None else (lambda index: None)
-    Annotator(task, seed).work_until(last, work, opened)
-    work.close()
-    return tuple(work.deeds)
-
-
-def record(task: Task, seed: int, folder: Path, last: float = BUDGETS[-1]) -> tuple[Deed, ...]:
+@lru_cache(maxsize=2)
+def record(task: Task, seed: int, last: float = BUDGETS[-1]) -> tuple[Deed, ...]:
     """Record what the annotator does in `last` seconds, seeing no prediction but the starting model's.
 
-    In a task from nothing no prediction is seen at all. The same task and seed give the same deeds; those of a
-    shorter time are the first of a longer one, but for the last action.
+    In a task from nothing no prediction is seen at all. The same task and seed give the same deeds, and what one
+    process has recorded it gives to every rule.
     """
-    with processor_clock():
-        return _recorded(task, seed, last, folder)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name, processor_clock():
+        work = Work(task, seed, Path(name))
+        rule = Ours(task, seed, Path(name))
+        rule.begin(work)
+        if task.parent is None:
+            work.detach()
+
+        def opened(index: int) -> None:
+            if task.parent is not None:
+                rule.open_image(work, index)
+
+        Annotator(task, seed).work_until(last, work, opened)
+        work.close()
+        return tuple(work.deeds)
 
 
 def play(
@@ -104,7 +104,7 @@ def play(
         Of the processor, at most, for a round.
     """
     task = rule.task
-    deeds = record(task, rule.seed, folder, max(budgets)) if protocol == "replay" else ()
+    deeds = record(task, rule.seed, max(budgets)) if protocol == "replay" else ()
     work = Work(task, rule.seed, folder)
     annotator = Annotator(task, rule.seed)
     with processor_clock():

@@ -227,7 +227,7 @@ class Work:
 
 def _fail(level: str, sentence: str, details: str) -> None:
     if level == "error":
-        raise SystemExit(f"The session reports an error: {sentence}\n{details}")
+        raise RuntimeError(f"The session reports an error: {sentence}\n{details}")
 
 
 def box_of(mask: npt.NDArray[Any]) -> Box:

@@ -46,11 +46,11 @@ def rule_of(name, task, folder, seed=0):
 
 
 @pytest.mark.parametrize("kind", ["classes", "instances", "3d"])
-def test_same_seed_does_the_same_and_never_exceeds_its_time(kind, tmp_path):
-    from interactive_parts.play import _recorded
+def test_same_seed_does_the_same_and_never_exceeds_its_time(kind):
+    from interactive_parts.play import record
 
     task = task_of(kind)
-    first, second = (_recorded.__wrapped__(task, 3, 30.0, tmp_path) for _ in range(2))
+    first, second = (record.__wrapped__(task, 3, 30.0) for _ in range(2))
     assert [d.seconds for d in first] == [d.seconds for d in second]
     assert all(np.array_equal(a.edit.after.labels, b.edit.after.labels) for a, b in zip(first, second, strict=True))
     assert len(first) >= 2
@@ -65,7 +65,7 @@ def test_strokes_say_what_the_truth_says(tmp_path):
     task = task_of("classes")
     work = Work(task, 0, tmp_path)
     work.detach()
-    work.replay(record(task, 0, tmp_path, 40.0))
+    work.replay(record(task, 0, 40.0))
     (known,) = work.snapshot()
     truth = task.train[0].truth
     assert set(np.unique(known.labels[known.known])) == {0, 1}
@@ -85,7 +85,7 @@ def test_every_rule_plays_and_a_replay_gives_all_the_same_truth(name, tmp_path):
     assert rows[-1].score.score > 0.2 or name in ("none", "cellpose")  # the dense rule fails with strokes
     work = Work(task, 0, tmp_path)
     work.detach()
-    work.replay(record(task, 0, tmp_path, BUDGETS[-1]))
+    work.replay(record(task, 0, BUDGETS[-1]))
     assert rows[-1].truth == work.fingerprint()
     work.close()
 
@@ -123,6 +123,22 @@ def test_what_is_there_is_skipped_and_a_broken_run_starts_again(tmp_path, monkey
     capsys.readouterr()
     assert interactive.main([*arguments, "--table"]) == 0
     assert "| maize | 15 s | 2 |" in capsys.readouterr().out
+
+
+def test_a_run_that_fails_does_not_stop_the_others(tmp_path, monkeypatch, capsys):
+    import interactive
+    from interactive_parts.rules import RULES
+
+    def fail(self, work, seconds):
+        raise RuntimeError("no luck")
+
+    task = task_of("classes")
+    monkeypatch.setattr(interactive, "make_task", lambda *args: task)
+    monkeypatch.setattr(RULES["plain"], "round", fail)
+    arguments = ["--tasks", "maize", "--rules", "plain", "none", "--protocols", "replay", "--seeds", "0"]
+    assert interactive.main([*arguments, "--budgets", "6", "--csv", str(tmp_path / "rows.csv")]) == 1
+    assert "no luck" in capsys.readouterr().err
+    assert len((tmp_path / "rows.csv").read_text().splitlines()) == 2
 
 
 def test_tables_count_adopted_losses(tmp_path):
