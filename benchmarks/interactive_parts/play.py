@@ -160,8 +160,8 @@ def _score(task: Task, predict: Callable[[ImageSource], Labels | None]) -> Score
 
 
 def _forgetting(task: Task, rule: Rule) -> float | None:
-    """Return the AP of a rule's current model on images of the parent's kind; None where there are none."""
-    if not task.forget:
+    """Return the AP of a rule's current model on images of the parent's kind; None where it cannot forget."""
+    if not task.forget or not rule.inherits:
         return None
     found = [(example, rule.predict(example.source)) for example in task.forget]
     scores = [score_one(task, example.truth, labels).score for example, labels in found if labels is not None]

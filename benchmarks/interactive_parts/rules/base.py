@@ -55,6 +55,7 @@ class Rule:
 
     name: ClassVar[str]
     lives_in_session: ClassVar[bool] = False
+    inherits: ClassVar[bool] = True  # goes on from the parent's network, so that it can forget
 
     def __init__(self, task: Task, seed: int, folder: Path) -> None:
         self.task, self.seed, self.folder = task, seed, folder

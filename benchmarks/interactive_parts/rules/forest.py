@@ -19,7 +19,7 @@ from napari_unet.learning.targets import targets
 from napari_unet.model.header import COLORS, ClassInfo, Output
 
 TREES = 100
-MOST = 20_000  # known voxels per class that the forest is fitted to; drawn at random beyond, so that it ends in time
+MOST = 15_000  # known voxels per class that the forest is fitted to; drawn at random beyond, so that it ends in time
 SLAB = 2**19  # voxels classified at once
 REACH = 32  # voxels around what is known that the features are computed on: three sigmas of the widest filter
 
@@ -33,6 +33,7 @@ class Forest(Rule):
     """
 
     name: ClassVar[str] = "forest"
+    inherits: ClassVar[bool] = False
 
     def __init__(self, task: Task, seed: int, folder: Path) -> None:
         super().__init__(task, seed, folder)

@@ -28,6 +28,7 @@ class RealRootPainter(Rule):
     """
 
     name: ClassVar[str] = "rootpainter-trainer"
+    inherits: ClassVar[bool] = False
     python: ClassVar[Path | None] = None  # interpreter that has the package; set by the command line
     cap: ClassVar[float] = 1800.0  # s on the wall, per round
     patch: ClassVar[int] = 252  # its own 572 takes an hour for an epoch on one core
