@@ -22,7 +22,7 @@ def test_too_early():
     assert few.kind == "early"
     assert "3 regions corrected" in few.sentence
     assert "no regions" in judge((), (), None).sentence
-    assert "accuracy 0.90" in judge(points([0.9]), (), accuracy([0.9])).sentence
+    assert "accuracy 0.90 (1 random region)." in judge(points([0.9]), (), accuracy([0.9])).sentence
 
 
 def test_still_getting_better():

@@ -67,7 +67,9 @@ class Accuracy:
 
     def __str__(self) -> str:
         regions = "random region" if self.n == 1 else "random regions"
-        return f"accuracy {self.mean:.2f} ({self.low:.2f}–{self.high:.2f}, {self.n} {regions})"
+        # One or two regions say nothing of the spread; resampling them would pretend to certainty.
+        interval = f"{self.low:.2f}–{self.high:.2f}, " if self.n > 2 else ""
+        return f"accuracy {self.mean:.2f} ({interval}{self.n} {regions})"
 
 
 def accuracy(scores: Sequence[float]) -> Accuracy | None:
