@@ -59,6 +59,7 @@ def checkpoint_of(state: Path, scores: dict[str, Any]) -> Checkpoint:
             "scores": scores,
         },
         repeat_gray=True,
+        rehearsal="nuclei_2d",
         ndim=2,
         in_channels=CONFIG.in_channels,
         out_channels=CONFIG.out_channels,

@@ -4,9 +4,11 @@ from hypothesis import strategies as st
 
 from napari_unet.learning.sampler import Sampler
 from napari_unet.learning.samples import TrainingRegion
+from napari_unet.learning.targets import targets
 from napari_unet.model.header import ClassInfo, Output
 
 CLASSES = tuple(ClassInfo(name, "#000000") for name in ("background", "a", "b"))
+OBJECTS = Output("instances", "softmax", ("background", "interior", "boundary"), CLASSES[:2])
 SEMANTIC = Output("classes", "softmax", ("background", "a", "b"), CLASSES)
 
 
@@ -69,3 +71,20 @@ def test_the_same_generator_gives_the_same_patches():
     first, second = (sampler.draw(4, (1, 64, 64), np.random.default_rng((3, 8))) for _ in range(2))
     assert np.array_equal(first.image, second.image)
     assert np.array_equal(first.target, second.target)
+
+
+def test_objects_cut_by_a_patch_are_interior_where_they_go_on():
+    """A patch shows the targets of its crop, also along its own border."""
+    shape = (1, 64, 64)
+    labels = np.ones(shape, int)
+    labels[:, :, 40:] = 2
+    whole, certain = targets(labels[0], np.ones(shape[1:], bool), OBJECTS)
+    place = np.arange(64 * 64, dtype=np.float32).reshape(shape)[np.newaxis]
+    crop = TrainingRegion(place, labels, np.ones(shape, bool), None, "a", 0, (0, 0, 0))
+    sampler = Sampler([crop], OBJECTS, 2, augment=False)
+    for seed in range(8):
+        batch = sampler.draw(2, (1, 32, 32), np.random.default_rng(seed))
+        for image, target, known in zip(batch.image, batch.target, batch.known, strict=True):
+            index = np.unravel_index(image[0].astype(int), shape[1:])
+            np.testing.assert_array_equal(target, whole[index])
+            np.testing.assert_array_equal(known, certain[index])

@@ -14,6 +14,7 @@ from torch import nn
 
 from napari_unet.inference.devices import choose_device, fast_bfloat16, limited_threads, release_memory
 from napari_unet.learning.losses import anchor_loss, masked_loss
+from napari_unet.learning.rehearsal import Rehearsed
 from napari_unet.learning.sampler import Batch
 from napari_unet.learning.settings import TrainSettings
 
@@ -59,7 +60,7 @@ class Learner:
         if self.anchor > 0:
             self.parent = self._placed(deepcopy(self.checkpoint.network).float()).eval().requires_grad_(False)
 
-    def step(self, batch: Batch, rate: float, freeze: bool = True) -> float:
+    def step(self, batch: Batch, rate: float, freeze: bool = True, rehearsed: Rehearsed | None = None) -> float:
         """Take one step and return the loss.
 
         Parameters
@@ -70,6 +71,8 @@ class Learner:
             Factor on the learning rates, 0 to 1.
         freeze : bool
             Keep the batch norm statistics; a network without a parent takes them for a while.
+        rehearsed : Rehearsed, optional
+            Patches of the same size on which the parent's answers are to be kept.
         """
         settings = self.settings
         with limited_threads(settings.threads), torch.random.fork_rng(self._cuda()):
@@ -79,15 +82,22 @@ class Learner:
                 freeze_batch_norm(self.network)
             for group in self.optimizer.param_groups:
                 group["lr"] = group["full_rate"] * rate * self.slow_down
-            image = torch.from_numpy(batch.image).to(self.device.name).contiguous(memory_format=self.layout)
+            patches = batch.image if rehearsed is None else np.concatenate((batch.image, rehearsed.image))
+            image = torch.from_numpy(patches).to(self.device.name).contiguous(memory_format=self.layout)
             target, known, weight = (
                 torch.from_numpy(np.ascontiguousarray(a)).to(self.device.name)
                 for a in (batch.target, batch.known, batch.weight)
             )
             activation = self.header.output.activation
             with torch.autocast(self.device.kind, torch.bfloat16, enabled=self.fast):
-                logits = self.network(image)
+                answers = self.network(image)
+            logits, image = answers[: len(batch.image)], image[: len(batch.image)]
             loss = masked_loss(logits, target, known, weight, activation)
+            if rehearsed is not None:
+                wanted = torch.from_numpy(rehearsed.logits).to(self.device.name)
+                everywhere = torch.ones_like(wanted[:, 0], dtype=torch.bool)
+                kept = anchor_loss(answers[len(batch.image) :], wanted, everywhere, activation)
+                loss = loss + settings.rehearsal * kept
             if self.parent is not None:
                 with torch.no_grad(), torch.autocast(self.device.kind, torch.bfloat16, enabled=self.fast):
                     before = self.parent(image)
@@ -122,6 +132,16 @@ class Learner:
         for norm, momentum in zip(norms, usual, strict=True):
             norm.momentum = momentum
         self.average.load_state_dict(self.network.state_dict())
+
+    @torch.no_grad()
+    def answers(self, images: Floats) -> Floats:
+        """Return the logits (N, C, [Z], Y, X) of patches, by the averaged weights."""
+        with limited_threads(self.settings.threads):
+            x = torch.from_numpy(np.ascontiguousarray(images)).to(self.device.name)
+            with torch.autocast(self.device.kind, torch.bfloat16, enabled=self.fast):
+                logits = self.average(x.contiguous(memory_format=self.layout))
+            found: Floats = logits.float().cpu().numpy()
+            return found
 
     @torch.no_grad()
     def scores(self, image: Floats) -> Floats:

@@ -18,6 +18,7 @@ Size = tuple[int, int, int]
 
 CHANGED_SHARE = 0.4  # of the patches are centred on what the user changed
 MOST_CENTRES = 4096  # per crop and class
+OBJECT_MARGIN = {2: (0, 2, 2), 3: (1, 2, 2)}  # what `targets` looks at around a voxel
 SCALED_SHARE = 0.25
 SCALE = 1.2
 INTENSITY_SHARE = 0.5
@@ -88,11 +89,16 @@ class Sampler:
             The only source of chance.
         """
         images, goals, certain, weights = [], [], [], []
+        # Whether a voxel of an object is its boundary is told by its neighbours, also those beyond the patch.
+        around = OBJECT_MARGIN[self.ndim] if self.output.instances else (0, 0, 0)
+        wide = (size[0] + 2 * around[0], size[1] + 2 * around[1], size[2] + 2 * around[2])
+        inner = tuple(slice(margin, margin + n) for margin, n in zip(around, size, strict=True))[3 - self.ndim :]
         for _ in range(count):
-            image, labels, known, weight = self._patch(size, generator)
+            image, labels, known, weight = self._patch(wide, generator)
             if self.ndim == 2:
                 labels, known, weight, image = labels[0], known[0], weight[0], image[:, 0]
             target, known = targets(labels, known, self.output)
+            image, target, known, weight = image[(..., *inner)], target[inner], known[inner], weight[inner]
             if self.output.instances:
                 weight = np.where(target == BOUNDARY, np.float32(BOUNDARY_WEIGHT), np.float32(1)) * weight
             images.append(image)

@@ -37,6 +37,9 @@ class TrainSettings:
     anchor : float
         Weight of the divergence from the parent on unknown voxels, against forgetting; 0 switches it off. It
         counts as far as the parent agrees with what is known: a parent that is wrong is not held to.
+    rehearsal : float
+        Weight of the divergence from the parent on generated images of the kind that it knows, where there are
+        such images; 0 switches it off.
     weight_decay, clip : float
         Of AdamW, and the largest norm of a gradient.
     average : float
@@ -68,6 +71,7 @@ class TrainSettings:
     patch: tuple[int, int, int] | None = None
     batch: int = 4
     anchor: float = 0.3
+    rehearsal: float = 2.0
     weight_decay: float = 0.01
     clip: float = 1.0
     average: float = 0.98

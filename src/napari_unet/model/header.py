@@ -112,6 +112,8 @@ class CheckpointHeader:
         SHA-256 of the tensor bytes, hexadecimal; empty until saved or loaded.
     repeat_gray : bool
         A one-channel image is repeated over all input channels (models trained on RGB and gray).
+    rehearsal : {"", "nuclei_2d"}
+        Generated images of the kind that the model knows, to be rehearsed when it learns something new.
     """
 
     name: str
@@ -127,6 +129,7 @@ class CheckpointHeader:
     ndim: Literal[2, 3] = 2
     in_channels: int = 1
     out_channels: int = 2
+    rehearsal: Literal["", "nuclei_2d"] = ""
 
     def __post_init__(self) -> None:
         problem = _header_problem(self)
@@ -228,6 +231,8 @@ def _header_problem(header: CheckpointHeader) -> str:
         return f"its voxel size is {size!r:.80}, expected {header.ndim} positive numbers"
     if not isinstance(header.repeat_gray, bool):
         return f"repeat_gray is {header.repeat_gray!r:.80}, expected true or false"
+    if header.rehearsal not in ("", "nuclei_2d"):
+        return f"it rehearses {header.rehearsal!r:.80}, expected nuclei_2d or nothing"
     return _provenance_problem(header.provenance)
 
 

@@ -68,7 +68,8 @@ class Resuming(Finalizing):
                     target,
                     kept,
                     self.current_assignment(),
-                    self.guard_images(start),
+                    () if interrupted.quick else self.guard_images(start),
+                    measured=not interrupted.quick,
                 )
                 return self._start_round(start, train, request, images)
             against = self._version_of(interrupted.checkpoints.get("against", ""))

@@ -20,8 +20,10 @@ class SessionSettings:
     objects : ObjectSettings
         How scores become labels.
     first_seconds, first_steps : float, int or None
-        Budget of the round that starts by itself once two classes of a new model are painted;
-        steps instead of seconds where it has to be repeatable.
+        Budget of a quick refit, and of the round that starts by itself once two classes of a new model are
+        painted; steps instead of seconds where it has to be repeatable.
+    refit_when_pausing : bool
+        Refit by itself whenever the user pauses after a correction.
     seed : int
         Seed of training and of the choice of validation blocks.
     """
@@ -31,4 +33,5 @@ class SessionSettings:
     objects: ObjectSettings = field(default_factory=ObjectSettings)
     first_seconds: float = 2.5
     first_steps: int | None = None
+    refit_when_pausing: bool = False
     seed: int = 0

@@ -134,12 +134,15 @@ class Round:
         Adopt, keep the parent, or preliminary, with the numbers and the sentence.
     steps : int
         Optimization steps made.
+    quick : bool
+        A quick refit: shown, not measured.
     """
 
     parent: ModelVersion
     candidate: ModelVersion
     decision: Decision
     steps: int
+    quick: bool = False
 
 
 @dataclass

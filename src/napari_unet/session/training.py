@@ -44,7 +44,7 @@ class Training(Numbers, Modelling):
         steps : int, optional
             Number of optimization steps instead; the same steps give the same model.
         quick : bool
-            Learn fast rather than well: for a first look within seconds.
+            Learn fast rather than well: for a first look within seconds. What it gives is not measured.
 
         Returns
         -------
@@ -59,10 +59,13 @@ class Training(Numbers, Modelling):
             If a round runs or waits for a decision.
         """
         self.acted()
-        self.need_no_round()
+        if self.round is None or not self.round.quick:
+            self.need_no_round()
         for name in ("train", "model"):
             self.need_idle(name)
-        self.close_region()
+        if not quick:
+            self._drop_refit()
+            self.close_region()
         version = self.need_model()
         images = tuple(self._known_images(version))
         if not images:
@@ -82,9 +85,15 @@ class Training(Numbers, Modelling):
             str(self.folder.next_model()),
             self.kept_state(version, quick),
             self.current_assignment(),
-            self.guard_images(version),
+            () if quick else self.guard_images(version),
+            measured=not quick,
         )
         return self._start_round(version, train, request, images)
+
+    def _drop_refit(self) -> None:
+        """Discard a quick refit that is shown: something better comes."""
+        if self.round is not None and self.round.quick:
+            self.discard()
 
     def _start_round(
         self,
@@ -108,6 +117,7 @@ class Training(Numbers, Modelling):
         def done(outcome: TrainOutcome) -> None:
             taught = frozenset(image.image_id for image in images) | self.taught_by(version.header.weights_hash)
             self._taught[outcome.header.weights_hash] = taught
+            self._drop_refit()
             self._decide(version, outcome)
 
         def stopped(job: Job) -> None:
@@ -214,7 +224,7 @@ class Training(Numbers, Modelling):
 
     def _decide(self, parent: ModelVersion, outcome: TrainOutcome) -> None:
         candidate = ModelVersion(outcome.path, outcome.header, outcome.decision.sentence)
-        finished = Round(parent, candidate, outcome.decision, outcome.steps)
+        finished = Round(parent, candidate, outcome.decision, outcome.steps, quick=not outcome.measured)
         self.last_round = finished
         verdict = outcome.decision.verdict
         if self.model is not parent and verdict != "keep":

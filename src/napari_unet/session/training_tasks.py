@@ -61,6 +61,7 @@ class TrainRequest:
     kept: KeptState | None = None
     assignment: Assignment | None = None
     guard: tuple[KnownImage, ...] = ()
+    measured: bool = True
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class TrainOutcome:
     decision: Decision
     blocks: tuple[Block, ...]
     steps: int
+    measured: bool = True
 
 
 def regions_of(image: KnownImage, header: CheckpointHeader, statistics: Statistics) -> list[TrainingRegion]:
@@ -153,12 +155,16 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     checkpoint = load_checkpoint(request.checkpoint)
     header = checkpoint.header
     split = split_of(context, request.images, header, request.settings.seed, request.assignment)
-    trainer = Trainer(checkpoint, split.training, split.validation, request.settings)
+    validation = split.validation if request.measured else ()
+    trainer = Trainer(checkpoint, split.training, validation, request.settings)
     run_trainer(context, trainer, request.images, request.kept, "training")
     result = trainer.result
     guard = guard_scores(result.checkpoint, checkpoint, request.guard, request.settings)
     decision = decide(result.scores, result.parent_scores, guard=guard)
-    if split.blocks and not result.scores:
+    if not request.measured:
+        sentence = "A quick look, not measured: go on painting, or click Retrain to train well and measure."
+        decision = replace(decision, sentence=sentence)
+    elif split.blocks and not result.scores:
         sentence = "Preliminary: stopped before it was measured; compare before and after, then keep or discard."
         decision = replace(decision, sentence=sentence)
     made = time.strftime("%Y-%m-%d %H:%M")
@@ -179,7 +185,8 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     best.save(request.target)
     if request.kept is not None:
         request.kept.remove()
-    return TrainOutcome(request.target, load_checkpoint(request.target).header, decision, split.blocks, result.steps)
+    saved = load_checkpoint(request.target).header
+    return TrainOutcome(request.target, saved, decision, split.blocks, result.steps, request.measured)
 
 
 def write_provenance(context: JobContext, request: tuple[str, dict[str, Any]]) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QPushButton, QWidget
 
 from napari_unet.viewer.widgets.finalize import FinalizeButton, InterruptedRow
 from napari_unet.viewer.widgets.parts import JobBar, Section, enable, sentence_label
@@ -46,6 +46,13 @@ class RetrainSection(Section):
         self.more = FinalizeButton(link)
         self.header.addWidget(self.more)
         self.header.addStretch(1)
+        self.refit = QPushButton("Quick refit")
+        self.refit.clicked.connect(lambda: link.run(self.session.refit))
+        self.by_itself = QCheckBox("when I pause")
+        self.by_itself.setToolTip("Refit by itself whenever you pause after a correction")
+        self.by_itself.setChecked(self.session.settings.refit_when_pausing)
+        self.by_itself.toggled.connect(self.session.refit_when_pausing)
+        self.row(self.refit, self.by_itself, stretch=True)
         self.interrupted = InterruptedRow(link)
         self.body.addWidget(self.interrupted)
         self.progress = JobBar("Stop; the best so far is kept")
@@ -88,7 +95,7 @@ class RetrainSection(Section):
         if self.curve is None:
             self.curve = TrainingCurve()
             self.curve.widget.hide()
-            self.body.insertWidget(2, self.curve.widget)
+            self.body.insertWidget(self.body.indexOf(self.progress) + 1, self.curve.widget)
 
     def _retrain(self) -> None:
         self.link.run(lambda: self.session.retrain(float(self.budget.currentData())))
@@ -102,7 +109,7 @@ class RetrainSection(Section):
         session = self.session
         if "train" in session.jobs:
             return "A training round runs; stop it first."
-        if session.round is not None:
+        if session.round is not None and not session.round.quick:
             return "The last round waits: click Keep or Discard first."
         if session.model is None:
             return "No model is chosen: choose one above."
@@ -114,6 +121,8 @@ class RetrainSection(Section):
         """Show whether a round runs, and what the last one gave."""
         session, view = self.session, self.session.jobs.get("train")
         enable(self.button, self.problem(), "Train a copy of the model on everything known, in all images")
+        tip = "Train for a few seconds and show what comes out; nothing is adopted before you click Keep"
+        enable(self.refit, self.problem(), tip)
         self.more.refresh(self.problem())
         self.interrupted.refresh()
         self.progress.setVisible(view is not None)

@@ -1,0 +1,96 @@
+"""The quick refit: seen at once, adopted by nobody but the user."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.session.test_session import box, stroke
+
+from napari_unet.errors import UserError
+from napari_unet.session import refitting
+
+
+@pytest.fixture
+def taught(opened):
+    """A session in which one object is deleted and something is known."""
+    session, image_id, _ = opened
+    session.settings = replace(session.settings, first_steps=2)
+    session.segment(image_id)
+    session.accept_box(image_id, 0, box(0, 48, 0, 96))
+    return session, image_id
+
+
+def test_a_refit_is_shown_and_not_adopted(taught):
+    session, image_id = taught
+    parent = session.model
+    session.refit()
+    assert session.round is not None and session.round.quick
+    assert session.model is parent
+    assert session.preview is not None
+    assert "not measured" in session.round.decision.sentence
+    session.keep()
+    assert session.model.header.parent == parent.header.weights_hash
+
+
+def test_each_refit_starts_from_the_current_model_and_replaces_the_last_one(taught):
+    session, image_id = taught
+    parent, before = session.model, session.labels_array(image_id).copy()
+    session.refit()
+    first = session.round
+    stroke(session, image_id, 0, box(70, 80, 5, 15), 0)
+    session.refit()
+    assert session.round is not first and session.round.parent is parent
+    session.discard()
+    after = session.labels_array(image_id)
+    known = session.known_mask(image_id)[0, 0]
+    np.testing.assert_array_equal(after[~known] > 0, before[~known] > 0)
+    assert session.model is parent
+
+
+def test_retrain_drops_a_refit_that_is_shown(taught):
+    session, _ = taught
+    session.refit()
+    session.retrain(steps=2)
+    assert session.last_round is not None and not session.last_round.quick
+    assert session.round is None or not session.round.quick
+
+
+def test_a_measured_round_has_to_be_decided_before_a_refit(taught):
+    session, _ = taught
+    session.retrain(steps=1)
+    if session.round is None:
+        session.round = session.last_round
+    with pytest.raises(UserError, match="Keep or Discard"):
+        session.refit()
+
+
+def test_blocks_held_back_do_not_teach_the_refit(taught):
+    session, _ = taught
+    session.retrain(steps=1)
+    roles = session.current_assignment()
+    if session.round is not None:
+        session.discard()
+    session.refit()
+    assert session.current_assignment() == roles
+
+
+def test_the_refit_comes_by_itself_when_the_user_pauses(taught, monkeypatch):
+    session, image_id = taught
+    monkeypatch.setattr(refitting, "PAUSE", 0.05)
+    session.deliver()
+    assert session.round is None
+    session.refit_when_pausing(True)
+    stroke(session, image_id, 0, box(70, 80, 5, 15), 0)
+    session.begin_stroke(image_id)
+    time.sleep(0.06)
+    session.deliver()
+    assert session.round is None, "a stroke was under way"
+    session.abort_stroke(image_id)
+    session.deliver()
+    assert session.round is not None and session.round.quick
+    seen = session.round
+    session.deliver()
+    assert session.round is seen, "nothing new was painted"
