@@ -24,7 +24,7 @@ def taught(opened):
 
 
 def test_a_refit_is_shown_and_not_adopted(taught):
-    session, image_id = taught
+    session, _ = taught
     parent = session.model
     session.refit()
     assert session.round is not None and session.round.quick

@@ -1,4 +1,4 @@
-"""Commands of the quick refit: seconds of training on everything known, shown at once, adopted by nobody but the user."""
+"""Commands of the quick refit: seconds of training on what is known, shown at once, adopted only by the user."""
 
 from __future__ import annotations
 
