@@ -48,7 +48,7 @@ def room_for_brush(region: Mask, generator: np.random.Generator) -> tuple[Mask, 
     if fitting:
         radius = fitting[min(len(fitting) - 1, int(generator.random() < 0.3))]
         return depth > radius + SKIP, radius
-    for least, radius in ((1.5, 1), (1.0, 1), (0.5, 0)):
+    for least, radius in ((1.5, 1), (0.5, 0)):
         if np.count_nonzero(depth >= least) >= ROOM:
             return depth >= least, radius
     return None

@@ -59,11 +59,13 @@ class Work:
         Seed of training and of the held-back blocks.
     folder : Path
         Where the session keeps models and scores.
+    runner : JobRunner, optional
+        Where jobs run; in this process by default.
     """
 
-    def __init__(self, task: Task, seed: int, folder: Path) -> None:
+    def __init__(self, task: Task, seed: int, folder: Path, runner: JobRunner | None = None) -> None:
         self.task = task
-        self.session = Session(JobRunner("inline"), WorkFolder.create(folder))
+        self.session = Session(runner or JobRunner("inline"), WorkFolder.create(folder))
         self.session.settings = replace(self.session.settings, device="cpu", seed=seed)
         self.session.events.message.connect(_fail)
         self.ids = [self.session.add_image(example.source) for example in task.train]
@@ -72,6 +74,8 @@ class Work:
             self.session.new_model(classes, ndim=task.ndim, in_channels=task.in_channels, name=task.name)
         else:
             self.session.select_model(task.parent)
+        while self.session.busy:
+            self.session.deliver(0.05)
         self.start = self.session.need_model()
         self.shown: set[int] = set()
         self.deeds: list[Deed] = []
