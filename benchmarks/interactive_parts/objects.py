@@ -21,7 +21,7 @@ from napari_unet.learning.truth import Point
 
 Array = npt.NDArray[np.int64]
 
-GOOD = 0.7  # IoU from which an object is accepted as it is
+GOOD = 0.8  # IoU from which an object is accepted as it is
 POOR = 0.5  # IoU below which it is drawn again
 MOSTLY = 0.6  # share of an object inside another from which it counts as its part
 FALSE = 0.3  # share of a predicted object on true ones below which it is deleted
@@ -104,13 +104,15 @@ class Objects:
         sizes_t, sizes_p = (
             dict(zip(*(a.tolist() for a in pairs.sizes(side)), strict=True)) for side in ("first", "second")
         )
-        known_t, known_p = (np.bincount(a[known], minlength=int(a.max()) + 1) for a in (truth, shown))
+        known_t = np.bincount(truth[known], minlength=int(truth.max()) + 1)
         fixes: list[_Fix] = []
         for t, size in sizes_t.items():
-            if t == 0 or size < SMALLEST or known_t[t] > DONE * size:
+            if t == 0 or size < SMALLEST:
                 continue
             mine = np.flatnonzero(first == t)
             best = int(mine[np.argmax(iou[mine])]) if mine.size else -1
+            if known_t[t] > DONE * size and best >= 0 and iou[best] >= POOR:
+                continue
             if best >= 0 and iou[best] >= GOOD:
                 fixes.append(_Fix("accept", size, ((t, int(second[best])),)))
                 continue
@@ -127,7 +129,7 @@ class Objects:
                 fixes.append(_Fix("draw", size, ((t, 0),)))
         on_truth = np.bincount(second, shared, int(shown.max()) + 1)
         for p, size in sizes_p.items():
-            if p and size >= SMALLEST and on_truth[p] < FALSE * size and known_p[p] < DONE * size:
+            if p and size >= SMALLEST and on_truth[p] < FALSE * size:  # also what an edit left of an object
                 fixes.append(_Fix("delete", size, ((0, p),)))
         return fixes
 
