@@ -19,11 +19,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+
 from interactive_parts.annotator import Annotator
 from interactive_parts.task import Example, Task
 from interactive_parts.tasks import make_task
 from interactive_parts.work import Work
-
 from napari_unet.image.source import ImageSource
 from napari_unet.jobs import JobRunner
 from napari_unet.learning.scoring import agreement
@@ -104,7 +104,8 @@ def main() -> None:
     seconds, before, after = np.array(found).T
     print(f"click → labels: median {np.median(seconds):.1f} s, longest {seconds.max():.1f} s")
     print(
-        f"score rose in {np.count_nonzero(after > before)} of {len(found)} runs; median {np.median(after - before):+.3f}"
+        f"score rose in {np.count_nonzero(after > before)} of {len(found)} runs; "
+        f"median {np.median(after - before):+.3f}"
     )
 
 

@@ -7,7 +7,7 @@ import torch
 
 from napari_unet.errors import TrainingError
 from napari_unet.learning.evaluation import dice
-from napari_unet.learning.quick import blank_checkpoint, quick_settings
+from napari_unet.learning.quick import FIRST_LOOK, blank_checkpoint, full_sized, quick_settings
 from napari_unet.learning.samples import TrainingRegion
 from napari_unet.learning.trainer import Trainer, TrainSettings
 from napari_unet.model.checkpoint import default_classes
@@ -47,3 +47,15 @@ def test_the_panel_needs_no_torch():
         " napari_unet.learning.quick, napari_unet.learning.evaluation; sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_whole_round_of_a_first_look_starts_with_a_network_that_sees_further():
+    small = blank_checkpoint(default_classes(3), 2, 4, "mine")
+    full = full_sized(small, seed=3)
+    assert full.header.output == small.header.output and full.header.in_channels == 4
+    assert full.geometry.halo > small.geometry.halo
+    assert FIRST_LOOK not in full.header.provenance
+    assert full_sized(full) is full
+    again = full_sized(small, seed=3)
+    for a, b in zip(full.network.parameters(), again.network.parameters(), strict=True):
+        assert (a == b).all()

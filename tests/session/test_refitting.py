@@ -7,9 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.session.conftest import blobs
 from tests.session.test_session import box, stroke
 
 from napari_unet.errors import UserError
+from napari_unet.image.source import ImageSource
+from napari_unet.learning.quick import FEATURES, FULL_FEATURES
+from napari_unet.model.header import ClassInfo
 from napari_unet.session import refitting
 
 
@@ -94,3 +98,44 @@ def test_the_refit_comes_by_itself_when_the_user_pauses(taught, monkeypatch):
     seen = session.round
     session.deliver()
     assert session.round is seen, "nothing new was painted"
+
+
+def test_a_new_model_grows_with_its_first_whole_round(session):
+    image, _ = blobs((128, 128))
+    image_id = session.add_image(ImageSource.from_array(image + 0.0, axes="YX", name="new"))
+    session.settings = replace(session.settings, first_steps=5)
+    session.new_model((ClassInfo("background", "#000000"), ClassInfo("blob", "#e69f00")), None)
+    session.ensure_labels(image_id)
+    stroke(session, image_id, 0, box(18, 23, 18, 23), 1)
+    stroke(session, image_id, 0, box(40, 46, 30, 60), 0)
+    first = session.model
+    assert first.header.config.features == FEATURES[2]
+    session.refit()
+    assert session.round.candidate.header.config.features == FEATURES[2], "a quick look stays quick"
+    session.retrain(steps=5)
+    candidate = session.last_round.candidate
+    assert candidate.header.config.features == FULL_FEATURES[2]
+    assert candidate.header.parent == first.header.weights_hash
+    if session.round is not None:
+        session.keep()
+    session.refit()
+    assert session.round.candidate.header.config.features == FULL_FEATURES[2]
+
+
+def test_a_grown_model_is_measured_against_the_one_before(session):
+    image, labels = blobs((256, 256))
+    image_id = session.add_image(ImageSource.from_array(image + 0.0, axes="YX", name="new"))
+    session.settings = replace(session.settings, first_steps=40)
+    session.new_model((ClassInfo("background", "#000000"), ClassInfo("blob", "#e69f00")), None)
+    session.ensure_labels(image_id)
+    for where, value in ((box(18, 23, 18, 23), 1), (box(40, 46, 30, 60), 0)):
+        stroke(session, image_id, 0, where, value)
+    truth = session.labels(image_id).truth
+    for y in range(0, 256, 32):
+        truth.labels[0, 0, y : y + 32] = labels[y : y + 32] > 0
+        session.begin_stroke(image_id)
+        session.end_stroke(image_id, 0, box(y, y + 32, 0, 256), np.ones((1, 32, 256), bool))
+    session.retrain(steps=1)
+    decision = session.last_round.decision
+    assert decision.n_blocks >= 2
+    assert decision.parent > 0.6, "the earlier model is right; a fresh network is not"

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 # Two wide levels: in the thirty steps that three seconds on one core give, they learn more than three narrow ones.
 FEATURES: dict[int, tuple[int, ...]] = {2: (32, 64), 3: (16, 32)}
+# In the minute of a round, networks that see further learn more: cells in phase contrast are no matter of texture.
+FULL_FEATURES: dict[int, tuple[int, ...]] = {2: (16, 32, 64, 128), 3: (16, 32, 64)}
+FIRST_LOOK = "first_look"  # key of the provenance of models that have the small network
 
 # High rates, and statistics that stay: with thirty steps there is no time for either to settle.
 QUICK: dict[str, Any] = {"new_rate": 5e-3, "rate": 3e-3, "encoder_rate": 3e-3, "statistics_share": 0.0}
@@ -48,7 +51,29 @@ def blank_checkpoint(
     if len(classes) < 2:
         raise TrainingError(f"A model got {len(classes)} classes; expected two or more.", "Name another class.")
     config = UNetConfig(ndim=ndim, in_channels=in_channels, out_channels=len(classes), features=FEATURES[ndim])
-    return Checkpoint.from_config(config, classes, name=name, seed=seed)
+    blank = Checkpoint.from_config(config, classes, name=name, seed=seed)
+    return replace(blank, header=replace(blank.header, provenance={FIRST_LOOK: True}))
+
+
+def full_sized(checkpoint: Checkpoint, seed: int = 0) -> Checkpoint:
+    """Return what a whole round starts from: for a first look a fresh network of full size, else the checkpoint.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The current model.
+    seed : int
+        Of the initial weights.
+    """
+    header = checkpoint.header
+    if header.config is None or not header.provenance.get(FIRST_LOOK):
+        return checkpoint
+    from napari_unet.model.checkpoint import Checkpoint
+
+    config = replace(header.config, features=FULL_FEATURES[header.ndim])
+    fresh = Checkpoint.from_config(config, header.output.classes, name=header.name, seed=seed)
+    kept = replace(header, config=config, provenance={}, parent=header.weights_hash, weights_hash="")
+    return replace(fresh, header=kept)
 
 
 def quick_settings(settings: TrainSettings) -> TrainSettings:

@@ -14,6 +14,7 @@ from napari_unet.jobs import JobContext
 from napari_unet.learning.assignment import Assignment
 from napari_unet.learning.decision import Decision, decide
 from napari_unet.learning.preparation import matched
+from napari_unet.learning.quick import full_sized
 from napari_unet.learning.samples import Block, Split
 from napari_unet.learning.settings import TrainSettings
 from napari_unet.model.header import ClassInfo
@@ -96,6 +97,7 @@ def finalize(context: JobContext, request: FinalRequest) -> TrainOutcome:
     context.progress(0, 0, "loading the models")
     root, against = load_checkpoint(request.start), load_checkpoint(request.against)
     start = root if request.classes is None else root.with_classes(request.classes)
+    start = full_sized(start, request.settings.seed)
     split = split_of(context, request.images, start.header, request.settings.seed, request.assignment)
     trainer = Trainer(start, split.training, split.validation, request.settings)
     run_trainer(context, trainer, request.images, request.kept, "training the final model")

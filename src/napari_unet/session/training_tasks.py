@@ -18,6 +18,7 @@ from napari_unet.inference.channels import matched_source
 from napari_unet.jobs import JobContext
 from napari_unet.learning.assignment import Assignment
 from napari_unet.learning.decision import Decision, decide
+from napari_unet.learning.quick import FIRST_LOOK, full_sized
 from napari_unet.learning.samples import CHANGED_WEIGHT, Block, Split, TrainingRegion, hold_back
 from napari_unet.learning.settings import TrainSettings
 from napari_unet.model.header import CheckpointHeader
@@ -148,6 +149,7 @@ def guard_scores(
 
 def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     """Train a candidate; reports what the trainer reports. Cancelling keeps the best so far."""
+    from napari_unet.learning.scoring import score_checkpoint
     from napari_unet.learning.trainer import Trainer
     from napari_unet.model.checkpoint import load_checkpoint
 
@@ -156,11 +158,15 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     header = checkpoint.header
     split = split_of(context, request.images, header, request.settings.seed, request.assignment)
     validation = split.validation if request.measured else ()
-    trainer = Trainer(checkpoint, split.training, validation, request.settings)
+    start = full_sized(checkpoint, request.settings.seed) if request.measured else checkpoint
+    trainer = Trainer(start, split.training, validation, request.settings)
     run_trainer(context, trainer, request.images, request.kept, "training")
     result = trainer.result
     guard = guard_scores(result.checkpoint, checkpoint, request.guard, request.settings)
-    decision = decide(result.scores, result.parent_scores, guard=guard)
+    before = result.parent_scores
+    if start is not checkpoint and result.scores:
+        before = score_checkpoint(checkpoint, validation, request.settings)
+    decision = decide(result.scores, before, guard=guard)
     if not request.measured:
         sentence = "A quick look, not measured: go on painting, or click Retrain to train well and measure."
         decision = replace(decision, sentence=sentence)
@@ -178,6 +184,8 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
         "known_voxels": int(sum(crop.known.sum() for image in request.images for crop in image.crops)),
         "held_back_blocks": len(split.blocks),
     }
+    if start is checkpoint and header.provenance.get(FIRST_LOOK):
+        provenance[FIRST_LOOK] = True
     best = replace(
         result.checkpoint,
         header=replace(result.checkpoint.header, parent=header.weights_hash, provenance=provenance),
