@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from napari_unet.model.checkpoint import default_classes
 from tests.learning.test_trainer import instances_model, region
 
 from napari_unet.errors import CheckpointError
@@ -73,5 +74,6 @@ def test_a_network_that_rehearses_forgets_less(parent):
 def test_only_models_that_say_so_rehearse(parent):
     assert can_rehearse(parent.header)
     assert not can_rehearse(replace(parent.header, rehearsal=""))
+    assert not can_rehearse(parent.with_classes(default_classes(3)).header), "its head is fresh"
     with pytest.raises(CheckpointError, match="rehearses"):
         replace(parent.header, rehearsal="cats")

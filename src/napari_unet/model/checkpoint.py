@@ -195,6 +195,8 @@ class Checkpoint:
             weights_hash="",
             out_channels=len(classes),
             family="napari-unet",
+            # A fresh head has no answers that would be worth keeping.
+            rehearsal="" if self.header.output.instances else self.header.rehearsal,
         )
         return Checkpoint(replace_head(self.network, config, self.header.output, classes), header)
 
