@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import tifffile
@@ -12,7 +14,7 @@ from napari_unet.errors import UserError
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.objects import ObjectSettings
 from napari_unet.io.images import read_image
-from napari_unet.jobs import JobRunner
+from napari_unet.jobs import Job, JobRunner, JobState
 from napari_unet.model.header import ClassInfo
 from napari_unet.project.folder import WorkFolder, read_json
 from napari_unet.session import Session
@@ -452,3 +454,36 @@ def model_bytes():
     from napari_unet.model.checkpoint import find_checkpoint
 
     return find_checkpoint("nuclei-2d").read_bytes()
+
+
+def test_a_region_that_is_being_corrected_is_not_scored_in_another_project(work, tmp_path):
+    session, image_id = work
+    paint(session, image_id, BOX, 9)
+    session.save()
+    other = Session(JobRunner("inline"), WorkFolder.create(tmp_path / "other"))
+    assert other.add_image(session.images[image_id].source) == image_id
+    other.select_model(session.model.path)
+    other.segment(image_id)
+    paint(other, image_id, BOX, 9)
+    other.open_project(shutil.copytree(session.project_path, tmp_path / "copy"))
+    assert image_id in other.images
+    other.close_region()
+    assert other.corrected == () and other.guard == ()
+    other.close()
+
+
+def test_a_score_that_comes_after_another_project_was_opened_is_not_its(work, tmp_path, monkeypatch):
+    session, image_id = work
+    session.save()
+    folder = shutil.copytree(session.project_path, tmp_path / "copy")
+    paint(session, image_id, (slice(0, 1), slice(10, 40), slice(10, 40)), 0)
+    ends = []
+    with monkeypatch.context() as patch:
+        patch.setattr(session.runner, "submit", lambda *given, on_end, **options: ends.append(on_end))
+        session.close_region()
+    session.open_project(folder)
+    (ended,) = ends
+    job = Job("score")
+    job.state, job.result = JobState.DONE, 0.5
+    ended(job)
+    assert session.corrected == ()

@@ -112,8 +112,11 @@ class Numbers(Auditing, Effort):
         self._score(closed, self.effort_minutes)
 
     def _score(self, closed: ClosedRegion, minutes: float) -> None:
+        image = self.images[closed.image_id]
+
         def ended(job: Job) -> None:
-            if job.state is JobState.DONE:
+            # Another project may have been opened meanwhile, with an image of the same id.
+            if job.state is JobState.DONE and self.images.get(closed.image_id) is image:
                 self.corrected = (*self.corrected, closed.scored(job.result, minutes))
                 self.documents.touch("prequential")
                 self.events.numbers_changed.emit()
