@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +13,13 @@ from tests.session.test_session import box, stroke
 
 from napari_unet.errors import UserError
 from napari_unet.image.source import ImageSource
+from napari_unet.jobs import Job, JobRunner
+from napari_unet.learning.places import Suggestion
 from napari_unet.learning.quick import FEATURES, FULL_FEATURES
 from napari_unet.model.header import ClassInfo
-from napari_unet.session import refitting
+from napari_unet.session import Session, refitting
+from napari_unet.session.kept import KeptState
+from napari_unet.session.state import JobView
 
 
 @pytest.fixture
@@ -139,3 +144,99 @@ def test_a_grown_model_is_measured_against_the_one_before(session):
     decision = session.last_round.decision
     assert decision.n_blocks >= 2
     assert decision.parent > 0.6, "the earlier model is right; a fresh network is not"
+
+
+def test_a_stroke_under_way_survives_that_a_refit_is_dropped(taught):
+    session, image_id = taught
+    session.refit()
+    session.begin_stroke(image_id)
+    where = box(70, 80, 5, 15)
+    session.labels(image_id).truth.labels[0][where] = 77
+    session.discard()
+    assert (session.labels(image_id).truth.labels[0][where] == 77).all(), "what is being painted stays"
+    session.end_stroke(image_id, 0, where, np.ones((1, 10, 10), bool))
+    session.deliver()
+    truth = session.labels(image_id).truth
+    assert (truth.labels[0][where] == 77).all()
+    assert session.labels(image_id).model.weights_hash == session.model.header.weights_hash, "the preview is gone"
+
+
+def test_a_refit_that_was_dropped_before_it_was_seen_is_never_shown(taught):
+    session, image_id = taught
+    before = session.labels(image_id).origin
+    # A segmentation runs while two refits end.
+    session.jobs["segment"] = JobView(job=Job("segment"))
+    session.refit()
+    session.refit()
+    session.discard()
+    del session.jobs["segment"]
+    for action in session._afterwards.pop("segment"):
+        action()
+    assert session.labels(image_id).origin is before
+
+
+def test_a_refit_leaves_an_interrupted_round_alone(taught):
+    session, _ = taught
+    kept = KeptState(str(session.folder.path))
+    kept.facts.parent.mkdir()
+    kept.facts.write_text("{}")
+    session.refit()
+    assert kept.facts.is_file()
+    session.retrain(steps=1)
+    assert not kept.facts.is_file()
+
+
+def test_what_a_waiting_refit_predicts_is_not_saved(taught):
+    session, image_id = taught
+    session.save()
+    before = session.labels(image_id).truth.prediction.copy()
+    session.refit()
+    truth = session.labels(image_id).truth
+    truth.set_prediction(0, box(60, 90, 60, 90), np.full((1, 30, 30), 9, np.uint32))
+    folder = session.folder.path
+    session.close()
+    again = Session(JobRunner("inline"))
+    again.open_project(folder)
+    labels = again.labels(image_id)
+    np.testing.assert_array_equal(labels.truth.prediction, before)
+    assert labels.model.weights_hash == again.model.header.weights_hash
+    again.close()
+
+
+def test_refits_that_were_dropped_leave_no_models_behind(taught):
+    session, _ = taught
+    versions = tuple(session.versions)
+    session.refit()
+    dropped = session.round.candidate
+    session.refit()
+    session.discard()
+    assert tuple(session.versions) == versions
+    assert not Path(dropped.path).exists()
+    session.refit()
+    kept = session.round.candidate
+    session.keep()
+    assert kept in session.versions and Path(kept.path).is_file()
+
+
+def test_what_is_labelled_in_a_random_check_starts_no_refit(opened, monkeypatch):
+    session, image_id, _ = opened
+    monkeypatch.setattr(refitting, "PAUSE", 0.0)
+    session.refit_when_pausing(True)
+    session.open_check(Suggestion(image_id, 0, box(0, 64, 0, 64), "random", ""))
+    stroke(session, image_id, 0, box(10, 20, 10, 20), 1)
+    stroke(session, image_id, 0, box(40, 50, 40, 50), 0)
+    session.deliver()
+    assert session.round is None
+    assert not [m for m in session.messages if m[0] == "error"], session.messages
+
+
+def test_a_pause_is_looked_at_once(taught, monkeypatch):
+    session, image_id = taught
+    monkeypatch.setattr(refitting, "PAUSE", 0.0)
+    looks = []
+    monkeypatch.setattr(refitting, "known_classes", lambda *given: looks.append(given) or {0})
+    session.refit_when_pausing(True)
+    stroke(session, image_id, 0, box(70, 80, 5, 15), 0)
+    session.deliver()
+    session.deliver()
+    assert len(looks) == 1

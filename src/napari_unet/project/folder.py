@@ -8,6 +8,7 @@ import platform
 import shutil
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ class WorkFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.header = read_project(path)
+        self._removed = 0  # the largest number of a model that was removed; it is not given again
         try:
             self._lock = FolderLock(path / "lock")
             for name in _FOLDERS:
@@ -108,7 +110,13 @@ class WorkFolder:
     def next_model(self) -> Path:
         """Return the path for the next model."""
         numbers = [int(path.stem) for path in self.models()]
-        return self.path / "models" / f"{max(numbers, default=0) + 1:03d}.safetensors"
+        return self.path / "models" / f"{max(self._removed, *numbers, 0) + 1:03d}.safetensors"
+
+    def remove_model(self, path: Path) -> None:
+        """Remove a model that nobody adopted; one that cannot be removed stays, and does no harm."""
+        self._removed = max(self._removed, int(path.stem))
+        with suppress(OSError):  # Windows keeps a file that is open
+            path.unlink(missing_ok=True)
 
     def models(self) -> list[Path]:
         """Return the models made so far, the oldest first."""

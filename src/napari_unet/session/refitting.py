@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.image.boxes import Box
+from napari_unet.image.boxes import Box, overlap
 from napari_unet.jobs import Job
 from napari_unet.learning.edits import Edit
 from napari_unet.learning.edits import Step as TruthChange
@@ -57,8 +57,10 @@ class Refitting(Training, Correcting):
             self.refit()
 
     def record(self, title: str, image_id: str, labels: LabelState, change: TruthChange | None) -> bool:
-        """Put a change into the history; a correction is something to learn from."""
-        if isinstance(change, Edit):
+        """Put a change into the history; a correction is something to learn from, but for those in random checks."""
+        if isinstance(change, Edit) and not any(
+            t == change.t and overlap(box, change.box) is not None for t, box in self.unteachable(image_id)
+        ):
             self._last_edit = time.monotonic()
         return super().record(title, image_id, labels, change)
 
@@ -90,6 +92,8 @@ class Refitting(Training, Correcting):
         if stroking or (self.round is not None and not self.round.quick):
             return False
         found = {kind for image_id in self.images for kind in self._kinds(image_id)}
+        if len(found) < 2:
+            self._last_edit = None  # to look through all labels once a pause is enough
         return len(found) >= 2
 
     def _kinds(self, image_id: str) -> set[int]:

@@ -150,8 +150,13 @@ class Saving(Listing):
     # ---- what ----------------------------------------------------------------------------------
 
     def _may_save(self, tracker: TruthTracker) -> bool:
-        """Whether a prediction waits and can be saved: it is complete, and there is a project for it."""
-        return tracker.has_predictions and self._folder is not None and "segment" not in self.jobs
+        """Whether a prediction waits and can be saved: it is complete, there is a project for it, and it is to stay.
+
+        While a round waits for a decision the prediction is a preview. Nothing else is predicted meanwhile, so the
+        disk keeps what *Discard* would bring back.
+        """
+        complete = "segment" not in self.jobs and self.round is None
+        return complete and tracker.has_predictions and self._folder is not None
 
     def _save_some(self, seconds: float) -> None:
         """Hand on what changed for about `seconds`; what the user said comes first."""

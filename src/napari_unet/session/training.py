@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from napari_unet.errors import TrainingError, UserError
@@ -22,6 +23,7 @@ from napari_unet.session.state import Curve, ModelVersion, Round, statistics_key
 from napari_unet.session.steps import LabelStep
 from napari_unet.session.training_tasks import KnownImage, TrainOutcome, TrainRequest, train, write_provenance
 
+FEW = 8  # discarded rounds whose preview may still come in
 TRAIN_PATIENCE = 60.0  # seconds: a step of a large 3D network, and saving the best so far
 
 
@@ -32,7 +34,7 @@ class Training(Numbers, Modelling):
     preview_shown = True
     last_round: Round | None = None
     _previewing: Round | None = None  # whose preview is being segmented
-    _discarded: Round | None = None
+    _discarded: tuple[Round, ...] = ()
 
     def retrain(self, seconds: float | None = 60.0, steps: int | None = None, *, quick: bool = False) -> Job | None:
         """Train a copy of the current model on everything known, in all images of the session.
@@ -83,7 +85,8 @@ class Training(Numbers, Modelling):
             images,
             settings,
             str(self.folder.next_model()),
-            self.kept_state(version, quick),
+            # A refit is too short to be resumed, and must not replace a round that was interrupted.
+            None if quick else self.kept_state(version),
             self.current_assignment(),
             () if quick else self.guard_images(version),
             measured=not quick,
@@ -121,8 +124,8 @@ class Training(Numbers, Modelling):
             self._decide(version, outcome)
 
         def stopped(job: Job) -> None:
-            if job.cancelled_at is not None:
-                self.kept_state(version).remove()
+            if job.cancelled_at is not None and request.kept is not None:
+                request.kept.remove()
             if job.state is JobState.CANCELLED:
                 self.events.message.emit(
                     "info", "Stopped before there was anything to keep; the model is as it was.", ""
@@ -139,10 +142,10 @@ class Training(Numbers, Modelling):
             on_stopped=stopped,
         )
 
-    def kept_state(self, version: ModelVersion, quick: bool = False) -> KeptState:
+    def kept_state(self, version: ModelVersion) -> KeptState:
         """Return where a round that starts from a version keeps its state, so that it can go on after a crash."""
         checkpoints = {"start": version.header.weights_hash}
-        return KeptState(str(self.folder.path), self.keep_state_every, checkpoints=checkpoints, quick=quick)
+        return KeptState(str(self.folder.path), self.keep_state_every, checkpoints=checkpoints)
 
     def keep(self) -> None:
         """Adopt the candidate of a preliminary round."""
@@ -157,14 +160,25 @@ class Training(Numbers, Modelling):
         """Drop the candidate of a preliminary round; its predictions disappear."""
         self.acted()
         waiting = self._need_round()
-        self._discarded = waiting
+        self._discarded = (*self._discarded, waiting)[-FEW:]
         if self.preview is not None:
             self._show_preview(False)
             self._forget(self.preview)
         elif self._previewing is waiting:
             self.cancel("segment")
         self._end_round()
+        if waiting.quick:
+            self._remove(waiting)
         self.events.round_changed.emit()
+
+    def _remove(self, dropped: Round) -> None:
+        """Remove the model of a refit: there may be one for each pause of the user."""
+        self.versions = [version for version in self.versions if version is not dropped.candidate]
+        if self.last_round is dropped:
+            self.last_round = None
+        path = Path(dropped.candidate.path)
+        # A preview that is being stopped may still read it.
+        self.when_idle(("segment",), lambda: self.folder.remove_model(path))
 
     def use_anyway(self) -> None:
         """Adopt the candidate of the last round although the numbers spoke against it; the model says so for good.
@@ -214,7 +228,8 @@ class Training(Numbers, Modelling):
 
     def _show_preview(self, shown: bool) -> None:
         if self.preview is not None and shown != self.preview_shown:
-            (self.preview.redo if shown else self.preview.undo)()
+            # A refit ends by itself: it must not write over what is being painted.
+            self.when_not_stroking(self.preview.labels, self.preview.redo if shown else self.preview.undo)
         self.preview_shown = shown
 
     def _need_round(self) -> Round:
@@ -253,7 +268,7 @@ class Training(Numbers, Modelling):
             self._previewing = None
             if self.round is waiting:
                 self.preview = step
-            elif self._discarded is waiting and step is not None:
+            elif step is not None and any(other is waiting for other in self._discarded):
                 # Discarded while the preview was still coming in.
                 step.undo()
                 self._forget(step)
@@ -263,7 +278,7 @@ class Training(Numbers, Modelling):
             if self.round is waiting:
                 self._previewing = waiting
                 self.segment_again(waiting.candidate, "preview", shown)
-            elif self._discarded is not waiting:
+            elif self.model is waiting.candidate:  # kept before it was seen
                 self.segment_again(waiting.candidate)
 
         self.when_idle(("segment", "model"), start)
