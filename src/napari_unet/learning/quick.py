@@ -19,8 +19,8 @@ FEATURES: dict[int, tuple[int, ...]] = {2: (32, 64), 3: (16, 32)}
 FULL_FEATURES: dict[int, tuple[int, ...]] = {2: (16, 32, 64, 128), 3: (16, 32, 64)}
 FIRST_LOOK = "first_look"  # key of the provenance of models that have the small network
 
-# High rates, and statistics that stay: with thirty steps there is no time for either to settle.
-QUICK: dict[str, Any] = {"new_rate": 5e-3, "rate": 3e-3, "encoder_rate": 3e-3, "statistics_share": 0.0}
+# All layers learn, and statistics stay: with thirty steps there is no time for them to settle.
+QUICK: dict[str, Any] = {"new_rate": 5e-3, "rate": 1e-3, "encoder_rate": 1e-3, "statistics_share": 0.0}
 
 
 def blank_checkpoint(
