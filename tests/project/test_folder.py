@@ -150,3 +150,15 @@ def test_a_fingerprint_tells_a_changed_file(tmp_path):
     small.write_bytes(b"abd")
     large.write_bytes(data[:-1] + b"x")
     assert all(first[path].compare(Fingerprint.of(path)) == "changed" for path in first)
+
+
+def test_a_path_that_was_given_to_one_job_is_not_given_to_another(tmp_path):
+    folder = WorkFolder.create(tmp_path)
+    training = folder.next_model()
+    opened = folder.next_model()
+    assert training != opened, "both jobs write when they end"
+    opened.write_bytes(b"model")
+    folder.remove_model(opened)
+    assert not opened.exists()
+    assert folder.next_model() not in (training, opened)
+    folder.close()

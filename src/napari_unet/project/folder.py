@@ -54,7 +54,7 @@ class WorkFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.header = read_project(path)
-        self._removed = 0  # the largest number of a model that was removed; it is not given again
+        self._given = 0  # the largest number of a model that was given to a job, which may still run
         try:
             self._lock = FolderLock(path / "lock")
             for name in _FOLDERS:
@@ -108,13 +108,12 @@ class WorkFolder:
     # ---- models and scores ---------------------------------------------------------------------
 
     def next_model(self) -> Path:
-        """Return the path for the next model."""
-        numbers = [int(path.stem) for path in self.models()]
-        return self.path / "models" / f"{max(self._removed, *numbers, 0) + 1:03d}.safetensors"
+        """Return the path for the next model; each is given once."""
+        self._given = 1 + max([self._given, *(int(path.stem) for path in self.models())])
+        return self.path / "models" / f"{self._given:03d}.safetensors"
 
     def remove_model(self, path: Path) -> None:
         """Remove a model that nobody adopted; one that cannot be removed stays, and does no harm."""
-        self._removed = max(self._removed, int(path.stem))
         with suppress(OSError):  # Windows keeps a file that is open
             path.unlink(missing_ok=True)
 

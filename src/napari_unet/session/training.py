@@ -85,8 +85,7 @@ class Training(Numbers, Modelling):
             images,
             settings,
             str(self.folder.next_model()),
-            # A refit is too short to be resumed, and must not replace a round that was interrupted.
-            None if quick else self.kept_state(version),
+            None if quick else self.kept_state(version),  # what is kept may be of a round that was interrupted
             self.current_assignment(),
             () if quick else self.guard_images(version),
             measured=not quick,
@@ -172,13 +171,11 @@ class Training(Numbers, Modelling):
         self.events.round_changed.emit()
 
     def _remove(self, dropped: Round) -> None:
-        """Remove the model of a refit: there may be one for each pause of the user."""
+        """Remove the model of a refit, of which there may be many, once no preview reads it."""
         self.versions = [version for version in self.versions if version is not dropped.candidate]
-        if self.last_round is dropped:
-            self.last_round = None
-        path = Path(dropped.candidate.path)
-        # A preview that is being stopped may still read it.
-        self.when_idle(("segment",), lambda: self.folder.remove_model(path))
+        self.last_round = None if self.last_round is dropped else self.last_round
+        folder, path = self.folder, Path(dropped.candidate.path)
+        self.when_idle(("segment",), lambda: folder.remove_model(path))
 
     def use_anyway(self) -> None:
         """Adopt the candidate of the last round although the numbers spoke against it; the model says so for good.
@@ -278,7 +275,7 @@ class Training(Numbers, Modelling):
             if self.round is waiting:
                 self._previewing = waiting
                 self.segment_again(waiting.candidate, "preview", shown)
-            elif self.model is waiting.candidate:  # kept before it was seen
+            elif self.model is waiting.candidate:  # kept unseen
                 self.segment_again(waiting.candidate)
 
         self.when_idle(("segment", "model"), start)
