@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from qtpy.QtGui import QImage
@@ -94,3 +96,11 @@ def test_a_round_shows_guard_and_scores_before_correction_and_can_be_overruled(p
     assert panel.retrain.anyway.isVisible()
     assert not panel.retrain.back.isVisible()
     screen.picture("use-anyway")
+
+
+def test_the_refit_by_itself_is_that_of_the_project(panel):
+    session = panel.session
+    session.settings = replace(session.settings, refit_when_pausing=True)  # as another project is opened
+    session.events.model_changed.emit()
+    assert panel.retrain.by_itself.isChecked()
+    assert session.settings.refit_when_pausing

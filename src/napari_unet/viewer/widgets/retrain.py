@@ -123,6 +123,7 @@ class RetrainSection(Section):
         enable(self.button, self.problem(), "Train a copy of the model on everything known, in all images")
         tip = "Train for a few seconds and show what comes out; nothing is adopted before you click Keep"
         enable(self.refit, self.problem(), tip)
+        self.by_itself.setChecked(session.settings.refit_when_pausing)  # another project has its own
         self.more.refresh(self.problem())
         self.interrupted.refresh()
         self.progress.setVisible(view is not None)
