@@ -240,3 +240,10 @@ def test_a_pause_is_looked_at_once(taught, monkeypatch):
     session.deliver()
     session.deliver()
     assert len(looks) == 1
+
+
+def test_finalize_drops_a_refit_that_is_shown(taught):
+    session, _ = taught
+    session.refit()
+    session.finalize(steps=1)
+    assert session.last_round is not None and not session.last_round.quick

@@ -144,6 +144,7 @@ class Finalizing(Training):
             If a round runs or waits for a decision.
         """
         self.acted()
+        self._drop_refit()
         self.need_no_round()
         for name in ("train", "model"):
             self.need_idle(name)

@@ -49,6 +49,7 @@ class Resuming(Finalizing):
         UserError
             If a round runs or waits for a decision.
         """
+        self._drop_refit()
         self.need_no_round()
         for name in ("train", "model"):
             self.need_idle(name)
