@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from napari_unet.model.checkpoint import default_classes
 from tests.learning.test_trainer import instances_model, region
 
 from napari_unet.errors import CheckpointError
 from napari_unet.learning.learner import Learner
 from napari_unet.learning.rehearsal import SIDE, Rehearsal, can_rehearse, generated_patches
 from napari_unet.learning.trainer import Trainer, TrainSettings
+from napari_unet.model.checkpoint import default_classes
 
 SHORT = TrainSettings(steps=12, threads=1, device="cpu", batch=2)
 
