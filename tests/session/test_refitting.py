@@ -247,3 +247,34 @@ def test_finalize_drops_a_refit_that_is_shown(taught):
     session.refit()
     session.finalize(steps=1)
     assert session.last_round is not None and not session.last_round.quick
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda session, image_id: session.segment(image_id),
+        lambda session, image_id: session.next_region(),
+        lambda session, image_id: session.decode(image_id, replace(session.settings.objects, threshold=0.6)),
+        lambda session, image_id: session.undo(),
+    ],
+    ids=["segment", "next", "threshold", "undo"],
+)
+def test_whatever_comes_next_takes_the_place_of_a_refit(taught, command):
+    session, image_id = taught
+    parent = session.model
+    session.refit()
+    assert session.round.quick and session.undecided is None
+    command(session, image_id)
+    assert session.round is None and session.preview is None
+    assert session.model is parent
+    assert not [m for m in session.messages if m[0] == "error"]
+
+
+def test_undo_after_a_refit_was_dropped_goes_on_with_the_user_s_steps(taught):
+    session, image_id = taught
+    known = session.known_counts(image_id)[0]
+    session.refit()
+    assert session.undo() == "quick refit"
+    assert session.known_counts(image_id)[0] == known
+    assert session.undo() == "accept view"
+    assert session.known_counts(image_id)[0] == 0

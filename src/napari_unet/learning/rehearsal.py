@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,14 @@ from napari_unet.image.synthetic import nuclei_2d
 
 if TYPE_CHECKING:
     from napari_unet.learning.learner import Learner
+    from napari_unet.learning.sampler import Batch
     from napari_unet.model.header import CheckpointHeader
 
 Floats = npt.NDArray[np.float32]
 
 FIELDS, FEW_FIELDS = 16, 3  # generated images for a round, and for one of seconds
+SHORT_ROUND, SHORT_ROUND_STEPS = 15.0, 100  # seconds, or steps, in which many generated images cost too much
+SHARE = 4  # patches of corrections for each generated one
 SIDE = 128
 FIELD = 2 * SIDE  # a generated image; its four quarters are patches
 
@@ -54,7 +58,14 @@ class Rehearsal:
 
     def __init__(self, learner: Learner, fields: int, seed: int) -> None:
         patches = generated_patches(learner.header, fields, seed)
+        self._seed = seed
         self._pool = Rehearsed(patches, np.concatenate([learner.answers(part) for part in np.split(patches, fields)]))
+
+    def beside(self, batch: Batch, step: int) -> Rehearsed | None:
+        """Return the patches that go with a step's batch; None where the patches of the two differ in size."""
+        if batch.image.shape[-2:] != (SIDE, SIDE):
+            return None
+        return self.draw(-(-len(batch.image) // SHARE), np.random.default_rng((self._seed, step, SHARE)))
 
     def draw(self, count: int, generator: np.random.Generator) -> Rehearsed:
         """Draw patches, flipped and turned with their logits."""
@@ -66,6 +77,15 @@ class Rehearsal:
                 turned = np.rot90(source[index], turns, (-2, -1))
                 found.append(turned[..., ::-1] if flip else turned)
         return Rehearsed(np.stack(images), np.stack(logits))
+
+
+def rehearsal_for(learner: Learner) -> Rehearsal | None:
+    """Return what a learner, still with its parent's weights, rehearses; None if nothing or if switched off."""
+    settings = learner.settings
+    if settings.rehearsal == 0 or learner.new or not can_rehearse(learner.header):
+        return None
+    short = (settings.seconds or math.inf) < SHORT_ROUND or (settings.steps or math.inf) < SHORT_ROUND_STEPS
+    return Rehearsal(learner, FEW_FIELDS if short else FIELDS, settings.seed)
 
 
 def can_rehearse(header: CheckpointHeader) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_unet.errors import DeviceError, TrainingError, UserError
 from napari_unet.learning.preparation import check_classes, matched, mean, patch_size
-from napari_unet.learning.rehearsal import FEW_FIELDS, FIELDS, SIDE, Rehearsal, Rehearsed, can_rehearse
+from napari_unet.learning.rehearsal import rehearsal_for
 from napari_unet.learning.reports import TrainReport, TrainResult
 from napari_unet.learning.sampler import Batch, Sampler
 from napari_unet.learning.samples import TrainingRegion
@@ -30,8 +30,6 @@ REPORT_EVERY = 0.1
 SCORE_EVERY = 6.0
 STATISTICS_BATCHES = 4
 SMALLEST_PATCH = 32
-REHEARSED = 4  # corrections for each generated patch
-SHORT_ROUND, SHORT_ROUND_STEPS = 15.0, 100  # seconds, or steps, in which many generated images cost too much
 
 
 class Trainer:
@@ -94,7 +92,7 @@ class Trainer:
         self._restarted = False
         anchored = self.settings.anchor > 0 and not self._learner.new
         self._trust = trust_in(self._learner, self._draw(-1)) if anchored else 0.0
-        self._rehearsal = self._new_rehearsal()
+        self._rehearsal = rehearsal_for(self._learner)
         self._result: TrainResult | None = None
 
     @property
@@ -227,7 +225,8 @@ class Trainer:
         failed = False
         try:
             freeze = progress >= self.settings.statistics_share
-            loss = self._learner.step(batch, rate, freeze, self._rehearse(done, batch))
+            rehearsed = None if self._rehearsal is None else self._rehearsal.beside(batch, done)
+            loss = self._learner.step(batch, rate, freeze, rehearsed)
         except UserError:
             raise
         except Exception as error:
@@ -251,21 +250,6 @@ class Trainer:
         """Draw the batch of a step; batches below 0 are for statistics."""
         generator = np.random.default_rng((self.settings.seed, number % 2**32))
         return self._sampler.draw(self._batch, self._patch, generator)
-
-    def _new_rehearsal(self) -> Rehearsal | None:
-        """Ask the parent about generated images, before its weights change."""
-        settings = self.settings
-        if settings.rehearsal == 0 or self._learner.new or not can_rehearse(self._learner.header):
-            return None
-        short = (settings.seconds or math.inf) < SHORT_ROUND or (settings.steps or math.inf) < SHORT_ROUND_STEPS
-        return Rehearsal(self._learner, FEW_FIELDS if short else FIELDS, settings.seed)
-
-    def _rehearse(self, number: int, batch: Batch) -> Rehearsed | None:
-        """Draw the generated patches of a step, where they have the size of the corrections."""
-        if self._rehearsal is None or batch.image.shape[-2:] != (SIDE, SIDE):
-            return None
-        generator = np.random.default_rng((self.settings.seed, number, REHEARSED))
-        return self._rehearsal.draw(-(-len(batch.image) // REHEARSED), generator)
 
     def _shrink(self) -> None:
         """Halve the batch, then the patch."""

@@ -188,10 +188,19 @@ class SessionCore(Running):
         self.model = version
         self.events.model_changed.emit()
 
-    def need_no_round(self) -> None:
-        """Raise a `UserError` while a preliminary round waits for a decision."""
-        if self.round is not None:
+    @property
+    def undecided(self) -> Round | None:
+        """The measured round that waits for *Keep* or *Discard*; a quick refit needs no decision."""
+        return None if self.round is None or self.round.quick else self.round
+
+    def need_decided(self) -> None:
+        """Raise a `UserError` while a measured round waits for a decision."""
+        if self.undecided is not None:
             raise UserError("The last training round waits for your decision.", "Click Keep or Discard first.")
+
+    def need_no_round(self) -> None:
+        """Raise a `UserError` while a measured round waits; what else a round left on screen gives way."""
+        self.need_decided()
 
     def warm(self, lane: str) -> None:
         """Start the worker process of "compute" or "train" before the user needs it; never fails."""

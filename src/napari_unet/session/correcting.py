@@ -232,4 +232,5 @@ class Correcting(SessionCore):
     def _edit(self, title: str, image_id: str, edit: Callable[[LabelState], Edit | None]) -> bool:
         labels = self._need_labels(image_id)
         self.need_lifted(labels)
+        self.warm("train")
         return self.record(title, image_id, labels, edit(labels))

@@ -143,12 +143,7 @@ class Finalizing(Training):
         UserError
             If a round runs or waits for a decision.
         """
-        self.acted()
-        self._drop_refit()
-        self.need_no_round()
-        for name in ("train", "model"):
-            self.need_idle(name)
-        self.close_region()
+        self._get_ready()
         current, request = self.need_model(), self.final_request(steps, threads)
         return self._start_round(current, finalize, request, request.images)
 

@@ -45,7 +45,7 @@ class Finding(Modelling):
         super().deliver(seconds)
         if self.runner.mode != "process":
             return
-        if self.busy or self.jobs or self.round is not None or any(self._strokes):
+        if self.busy or self.jobs or self.undecided is not None or any(self._strokes):
             self._quiet_since = None
             return
         now = time.perf_counter()

@@ -56,6 +56,13 @@ class Refitting(Training, Correcting):
         if self._refit_is_due():
             self.refit()
 
+    def undo(self) -> str | None:
+        """Take the newest step back; a quick refit on top is dropped, for it is no step of the user's."""
+        if self.preview is not None and self.history.newest is self.preview and self.undecided is None:
+            self.discard()
+            return "quick refit"
+        return super().undo()
+
     def record(self, title: str, image_id: str, labels: LabelState, change: TruthChange | None) -> bool:
         """Put a change into the history; a correction is something to learn from, but for those in random checks."""
         if isinstance(change, Edit) and not any(
@@ -89,7 +96,7 @@ class Refitting(Training, Correcting):
         ):
             return False
         stroking = any(labels.stroking for image in self.images.values() for labels in image.labels.values())
-        if stroking or (self.round is not None and not self.round.quick):
+        if stroking or self.undecided is not None:
             return False
         found = {kind for image_id in self.images for kind in self._kinds(image_id)}
         if len(found) < 2:

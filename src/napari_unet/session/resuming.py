@@ -49,10 +49,9 @@ class Resuming(Finalizing):
         UserError
             If a round runs or waits for a decision.
         """
-        self._drop_refit()
-        self.need_no_round()
         for name in ("train", "model"):
             self.need_idle(name)
+        self.need_no_round()
         interrupted = self.interrupted_round()
         if interrupted is None:
             raise TrainingError("No round of training was interrupted.", "Click Retrain to start one.")

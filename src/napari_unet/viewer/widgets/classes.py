@@ -63,7 +63,7 @@ class ClassesSection(Section):
         model = self.session.model
         classes = () if model is None or model.header.output.instances else model.header.output.classes
         self.setVisible(bool(classes))
-        waits = "The last training round waits for Keep or Discard." if self.session.round else ""
+        waits = "The last training round waits for Keep or Discard." if self.session.undecided else ""
         self._fill(classes, waits)
         rows = max(1, min(len(classes), MAX_ROWS))
         self.list.setFixedHeight(rows * max(self.list.sizeHintForRow(0), 18) + 6)

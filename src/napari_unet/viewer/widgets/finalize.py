@@ -142,5 +142,5 @@ class InterruptedRow(QWidget):
         self.setVisible(interrupted is not None)
         if interrupted is not None:
             self.sentence.setText(interrupted.sentence)
-            waits = "The last training round waits for Keep or Discard." if self.session.round is not None else ""
+            waits = "The last training round waits for Keep or Discard." if self.session.undecided is not None else ""
             enable(self.resume, waits, "Go on with it: the labels as they were then, and what is left of its budget")

@@ -183,7 +183,7 @@ class HistoryDialog(QDialog):
             enable(self.compare, none, "")
         else:
             is_current = version is session.model
-            problem = "This is the current version." if is_current else WAITS if session.round is not None else ""
+            problem = "This is the current version." if is_current else WAITS if session.undecided is not None else ""
             enable(self.use, problem, "Make this version the current model; undo returns")
             enable(self.compare, self._comparing_problem(version), "Show what changed in view between the two")
         running = JOB in session.jobs

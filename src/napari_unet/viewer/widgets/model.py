@@ -138,7 +138,7 @@ class ModelSection(Section):
             self.choice.setCurrentIndex(self.choice.findData(model.path))
             self.choice.setToolTip(model.summary or model.header.name)
         busy = "A model is being opened or made." if "model" in session.jobs else ""
-        round_waits = "The last training round waits for Keep or Discard." if session.round else ""
+        round_waits = "The last training round waits for Keep or Discard." if session.undecided else ""
         enable(self.choice, busy or round_waits, self.choice.toolTip())
         enable(self.add, busy or round_waits, "Open a model file, or make a new model")
         self._from_parent.setEnabled(model is not None)

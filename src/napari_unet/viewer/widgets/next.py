@@ -74,4 +74,4 @@ class NextRegion(QWidget):
             return "The model has not been trained yet: paint a stroke in each class, then click Retrain."
         if self.link.image.source is None:
             return "Open an image first."
-        return "Click Keep or Discard first." if self.session.round is not None else ""
+        return "Click Keep or Discard first." if self.session.undecided is not None else ""

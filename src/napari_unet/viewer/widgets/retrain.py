@@ -109,7 +109,7 @@ class RetrainSection(Section):
         session = self.session
         if "train" in session.jobs:
             return "A training round runs; stop it first."
-        if session.round is not None and not session.round.quick:
+        if session.undecided is not None:
             return "The last round waits: click Keep or Discard first."
         if session.model is None:
             return "No model is chosen: choose one above."

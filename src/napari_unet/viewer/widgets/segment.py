@@ -121,7 +121,7 @@ class SegmentSection(Section):
         model, image = self.session.model, self.link.image
         if "segment" in self.session.jobs:
             return "A segmentation runs; stop it first."
-        if self.session.round is not None:
+        if self.session.undecided is not None:
             return "The last training round waits for your decision: click Keep or Discard first."
         if image.layer is None:
             return "There is no image: open one first."
