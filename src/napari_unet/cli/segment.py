@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from napari_unet.errors import ImageError, OutputError
 from napari_unet.image.axes import label_axes
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.objects import ObjectSettings
+from napari_unet.inference.options import PredictOptions
 from napari_unet.io.labels import read_labels, write_labels
 from napari_unet.io.tables import measure_objects, write_table
 from napari_unet.jobs import JobContext, JobRunner, JobState, Progress
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from napari_unet.model.header import CheckpointHeader
 
 OBJECTS = ("threshold", "min_size", "split", "fill_holes", "connected")
+OPTIONS = ("flips", "join_z", "three_directions", "rescale")
 
 
 def add_image_options(parser: argparse.ArgumentParser) -> None:
@@ -71,6 +73,7 @@ def configure(parser: argparse.ArgumentParser, name: str) -> None:
     )
     add_image_options(parser)
     add_settings(parser, ObjectSettings, OBJECTS, "objects")
+    add_settings(parser, PredictOptions, OPTIONS, "running the model")
     add_device_options(parser)
 
 
@@ -88,6 +91,7 @@ class FileRequest:
     precision: str
     table: bool
     overwrite: bool
+    options: PredictOptions = field(default_factory=PredictOptions)
 
 
 @dataclass(frozen=True)
@@ -107,11 +111,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     from napari_unet.session.tasks import predictor_for
 
-    predictor = predictor_for(arguments.model, arguments.device, arguments.precision)
+    options = settings_from(arguments, PredictOptions)
+    predictor = predictor_for(arguments.model, arguments.device, arguments.precision, options)
     console.note(predictor.sentence)
     told = (arguments.axes, arguments.channels, arguments.scale, arguments.precision)
     requests = [
-        FileRequest(image, target, predictor, objects, *told, arguments.table, arguments.overwrite)
+        FileRequest(image, target, predictor, objects, *told, arguments.table, arguments.overwrite, options)
         for image, target in plan
     ]
     with _terminable():
@@ -201,12 +206,18 @@ def provenance_of(request: FileRequest, source: ImageSource, header: CheckpointH
         "classes": [info.name for info in header.output.classes],
         "settings": {
             "objects": asdict(request.objects),
+            "options": _decisive(request.options),
             "axes": source.axes,
             "channels": source.channels,
             "scale": source.scale,
             "precision": request.precision,
         },
     }
+
+
+def _decisive(options: PredictOptions) -> dict[str, Any]:
+    """Return the options that change the labels; how much memory there was does not."""
+    return {name: value for name, value in asdict(options).items() if name != "memory_gb"}
 
 
 def _summary(labels: Any, header: CheckpointHeader, request: FileRequest, seconds: float) -> str:

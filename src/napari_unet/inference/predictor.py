@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from napari_unet.inference.channels import match_channels, matched_source
 from napari_unet.inference.engine import Engine, ShouldStop
 from napari_unet.inference.frames import Frames
 from napari_unet.inference.objects import ObjectSettings, decode
+from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.running import Runner, TileScores
 from napari_unet.inference.tiling import TilePlan, View, plan_tiles
 
@@ -47,6 +49,8 @@ class Predictor:
         Side of the tiles in voxels, halo excluded; chosen by cost and memory when omitted.
     threads : int, optional
         CPU threads; one fewer than there are cores by default.
+    options : PredictOptions, optional
+        Flips, joining in z, directions, rescaling, memory.
 
     Raises
     ------
@@ -70,14 +74,23 @@ class Predictor:
         precision: str = "auto",
         tile: int | None = None,
         threads: int | None = None,
+        options: PredictOptions | None = None,
     ) -> None:
         if tile is not None and tile < 1:
             raise DeviceError(f"The tile size is {tile}; expected 1 or more voxels.", "Leave it out to have it chosen.")
         self.checkpoint = checkpoint
+        self.options = options or PredictOptions()
         self.engine = Engine(checkpoint, device=device, precision=precision, threads=threads)
         self.tile = tile
         self._runner = Runner(self.engine)
         self._image_notes: tuple[str, ...] = ()
+
+    def with_options(self, options: PredictOptions) -> Predictor:
+        """Return a predictor with other options that shares this one's network."""
+        other = copy(self)
+        other.options = options
+        other._image_notes = ()
+        return other
 
     @property
     def sentence(self) -> str:

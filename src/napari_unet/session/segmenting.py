@@ -213,8 +213,10 @@ class Segmenting(SessionCore):
             self.settings.precision,
             self.settings.objects,
             str(self.folder.new_scores()),
+            self.settings.options,
         )
-        origin = Origin(version.header, {"objects": asdict(request.objects)}, request.scores or "")
+        settings = {"objects": asdict(request.objects), "options": asdict(request.options)}
+        origin = Origin(version.header, settings, request.scores or "")
 
         def reported(report: object) -> None:
             if isinstance(report, Prepared):
@@ -276,7 +278,7 @@ class Segmenting(SessionCore):
         request = DecodeRequest(origin.scores, origin.model.output, objects, origin.frames, flat)
 
         def done(result: int) -> None:
-            writer.finish(replace(origin, settings={"objects": asdict(objects)}))
+            writer.finish(replace(origin, settings={**origin.settings, "objects": asdict(objects)}))
 
         return self.start_job(
             "segment",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from napari_unet.inference.objects import ObjectSettings
+from napari_unet.inference.options import PredictOptions
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class SessionSettings:
         "auto", "float32" or "bfloat16".
     objects : ObjectSettings
         How scores become labels.
+    options : PredictOptions
+        How the model is run over an image.
     first_seconds, first_steps : float, int or None
         Budget of a quick refit, and of the round that starts by itself once two classes of a new model are
         painted; steps instead of seconds where it has to be repeatable.
@@ -35,3 +38,4 @@ class SessionSettings:
     first_steps: int | None = None
     refit_when_pausing: bool = False
     seed: int = 0
+    options: PredictOptions = field(default_factory=PredictOptions)

@@ -20,6 +20,7 @@ from napari_unet.image.boxes import Box, union
 from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.objects import ObjectSettings, decode
+from napari_unet.inference.options import PredictOptions
 from napari_unet.jobs import JobContext
 from napari_unet.model.header import Output
 
@@ -53,6 +54,8 @@ class SegmentRequest:
         How scores become labels.
     scores : str or None
         Where to keep the scores, so that `decode_again` needs no network.
+    options : PredictOptions
+        How the model is run over the image.
     """
 
     checkpoint: str
@@ -65,6 +68,7 @@ class SegmentRequest:
     precision: str = "auto"
     objects: ObjectSettings = field(default_factory=ObjectSettings)
     scores: str | None = None
+    options: PredictOptions = field(default_factory=PredictOptions)
 
 
 @dataclass(frozen=True)
@@ -111,10 +115,11 @@ def _predictor(checkpoint: str, modified: float, device: str, precision: str) ->
     return Predictor(load_checkpoint(checkpoint), device=device, precision=precision)
 
 
-def predictor_for(checkpoint: str, device: str, precision: str) -> Predictor:
-    """Return a predictor; the last two are kept, since the same model runs many times."""
+def predictor_for(checkpoint: str, device: str, precision: str, options: PredictOptions | None = None) -> Predictor:
+    """Return a predictor; the last two networks are kept, since the same model runs many times."""
     path = Path(checkpoint)
-    return _predictor(checkpoint, path.stat().st_mtime if path.is_file() else 0.0, device, precision)
+    kept = _predictor(checkpoint, path.stat().st_mtime if path.is_file() else 0.0, device, precision)
+    return kept.with_options(options or PredictOptions())
 
 
 class _Frames:
@@ -192,7 +197,7 @@ def segment(context: JobContext, request: SegmentRequest) -> SegmentResult:
     """Segment an image tile by tile; reports `Prepared`, then `LabelBlock` after `LabelBlock`."""
     start = time.perf_counter()
     context.progress(0, 0, "loading the model")
-    predictor = predictor_for(request.checkpoint, request.device, request.precision)
+    predictor = predictor_for(request.checkpoint, request.device, request.precision, request.options)
     header = predictor.checkpoint.header
     what: dict[str, Any] = {"view": request.view, "times": request.times, "only_view": request.only_view}
     plan = predictor.plan(request.source, **what)
