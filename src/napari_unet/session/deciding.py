@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ class Deciding(Numbers, Modelling):
 
     preview_shown = True
     last_round: Round | None = None
+    last_corrected: tuple[str, int] | None = None  # image id and time point
     _previewing: Round | None = None  # whose preview is being segmented
     _discarded: tuple[Round, ...] = ()
 
@@ -89,7 +91,7 @@ class Deciding(Numbers, Modelling):
         self.adopt(candidate, "use anyway")
         request = (candidate.path, header.provenance)
         self.runner.submit(write_provenance, request, lane="train", name="note", on_end=self._tell_failure)
-        self.segment_again(candidate)
+        self._show(candidate)
         self.events.round_changed.emit()
 
     def _tell_failure(self, job: Job) -> None:
@@ -136,7 +138,7 @@ class Deciding(Numbers, Modelling):
             self.events.message.emit("info", sentence, "")
         elif parent.untrained or verdict == "adopt":
             self.adopt(candidate, "adopt")
-            self.when_idle(("segment", "model"), lambda: self.segment_again(candidate))
+            self.when_idle(("segment", "model"), lambda: self._show(candidate))
         elif verdict == "keep":
             self.versions.append(candidate)
         else:
@@ -163,11 +165,24 @@ class Deciding(Numbers, Modelling):
         def start() -> None:
             if self.round is waiting:
                 self._previewing = waiting
-                self.segment_again(waiting.candidate, "preview", shown)
+                self._show(waiting.candidate, "preview", shown)
             elif self.model is waiting.candidate:  # kept unseen
-                self.segment_again(waiting.candidate)
+                self._show(waiting.candidate)
 
         self.when_idle(("segment", "model"), start)
+
+    def _show(
+        self,
+        version: ModelVersion,
+        title: str = "segment",
+        then: Callable[[LabelStep | None], None] = lambda step: None,
+    ) -> None:
+        """Segment with a version that a round gave, where the user corrected last if it learned from that image."""
+        place = self.last_corrected
+        taught = (
+            place is not None and place[0] in self.images and place[0] in self.taught_by(version.header.weights_hash)
+        )
+        self.segment_again(version, title, then, place if taught else None)
 
     def _forget(self, step: LabelStep) -> None:
         self.history.forget(lambda other: other is step)

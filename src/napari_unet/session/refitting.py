@@ -69,6 +69,7 @@ class Refitting(Training, Correcting):
             t == change.t and overlap(box, change.box) is not None for t, box in self.unteachable(image_id)
         ):
             self._last_edit = time.monotonic()
+            self.last_corrected = (image_id, change.t)
         return super().record(title, image_id, labels, change)
 
     def end_stroke(

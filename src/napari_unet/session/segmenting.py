@@ -11,9 +11,10 @@ import numpy as np
 from napari_unet.errors import UserError
 from napari_unet.image.boxes import Box, inside, overlap, volume
 from napari_unet.inference.objects import ObjectSettings
-from napari_unet.jobs import Job, JobState
+from napari_unet.jobs import Job, JobRunner, JobState
 from napari_unet.learning.edits import PredictionEdit, combine
 from napari_unet.learning.identity import inherit_ids
+from napari_unet.project.folder import WorkFolder
 from napari_unet.session.core import SessionCore
 from napari_unet.session.state import LabelState, ModelVersion, Origin, statistics_key
 from napari_unet.session.steps import LabelStep, PredictionStep
@@ -29,6 +30,7 @@ from napari_unet.session.tasks import (
 )
 
 View = tuple[int, Box]
+Segmented = tuple[str, View | None, bool, tuple[int, ...]]  # image id, view, only the view, time points
 
 
 class PredictionWriter:
@@ -143,7 +145,22 @@ def _chunks(box: Box) -> Iterator[tuple[Box, Box]]:
 class Segmenting(SessionCore):
     """What the model does to labels."""
 
-    last_view: tuple[str, View | None, bool, tuple[int, ...]] | None = None
+    def __init__(self, runner: JobRunner | None = None, folder: WorkFolder | None = None) -> None:
+        super().__init__(runner, folder)
+        self._segmented: dict[str, Segmented] = {}  # by image, the latest last
+
+    @property
+    def last_view(self) -> Segmented | None:
+        """What was segmented last."""
+        return next(reversed(self._segmented.values()), None)
+
+    @last_view.setter
+    def last_view(self, view: Segmented | None) -> None:
+        if view is None:
+            self._segmented.clear()
+        else:
+            self._segmented.pop(view[0], None)
+            self._segmented[view[0]] = view
 
     def segment(
         self, image_id: str, t: int = 0, view: Box | None = None, *, only_view: bool = False, all_times: bool = True
@@ -249,14 +266,28 @@ class Segmenting(SessionCore):
         )
 
     def segment_again(
-        self, version: ModelVersion, title: str = "segment", then: Callable[[LabelStep | None], None] = lambda s: None
+        self,
+        version: ModelVersion,
+        title: str = "segment",
+        then: Callable[[LabelStep | None], None] = lambda s: None,
+        place: tuple[str, int] | None = None,
     ) -> None:
-        """Segment what was segmented last, with another version; nothing if there was nothing."""
-        if self.last_view is None or self.last_view[0] not in self.images:
+        """Segment with another version what was segmented last; nothing if there was nothing.
+
+        With a `place`, (image id, time point), it is what was segmented last of that image, this time point first;
+        the whole time point if there was nothing.
+        """
+        wanted = self.last_view if place is None else self._segmented_at(*place)
+        if wanted is None or wanted[0] not in self.images:
             then(None)
             return
-        image_id, view, only_view, times = self.last_view
+        image_id, view, only_view, times = wanted
         self.segment_with(version, image_id, view, only_view, times, title, then)
+
+    def _segmented_at(self, image_id: str, t: int) -> Segmented:
+        _, view, only_view, times = self._segmented.get(image_id, (image_id, None, False, (t,)))
+        others = tuple(other for other in times if other != t) if t in times and not only_view else ()
+        return image_id, None if view is None else (t, view[1]), only_view, (t, *others)
 
     def decode(self, image_id: str, objects: ObjectSettings) -> Job | None:
         """Turn the kept scores into labels with other settings, without the network.
