@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_unet.errors import UserError
+from napari_unet.inference.tidying import tidied
 
 if TYPE_CHECKING:
     from napari_unet.model.header import Output
@@ -104,16 +105,62 @@ def decode(scores: npt.NDArray[Any], output: Output, settings: ObjectSettings | 
         return decode(scores[:, 0], output, settings)[np.newaxis]
     if output.kind == "classes":
         return np.asarray(scores.argmax(axis=0), np.uint32)
+    if output.kind == "binary" and not settings.connected:
+        return np.asarray(scores[0] >= settings.threshold, np.uint32)
+    found = pieces(scores, output, settings)
+    labels, count = found.labels, found.count
+    if found.core is not None and count:
+        labels = _with_core(labels, count, found.core, least_core(settings))
+    return tidied(labels, count, settings.fill_holes, settings.min_size)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Objects as they are found, before anything is done that needs to see them whole.
+
+    Parameters
+    ----------
+    labels : ndarray of int32
+        Shape of one channel; ids from 1 to at most `count`, in no particular order.
+    count : int
+        The largest id that may occur.
+    core : ndarray of bool or None
+        Where interior beats boundary; None for models without a boundary.
+    """
+
+    labels: npt.NDArray[np.int32]
+    count: int
+    core: Mask | None
+
+
+def pieces(scores: npt.NDArray[Any], output: Output, settings: ObjectSettings) -> Pieces:
+    """Find the objects in the scores of an image or of a part of it, each on its own.
+
+    What an object becomes depends on nothing but the foreground that is connected with it: one that lies
+    wholly inside the part is found there exactly as in the whole image.
+
+    Parameters
+    ----------
+    scores, output, settings
+        See `decode`; the output has objects.
+
+    Returns
+    -------
+    Pieces
+        Holes are not filled, and nothing is too small yet.
+    """
     if output.kind == "instances":
         return _instances(scores, output.channels, settings)
-    mask: Mask = scores[0] >= settings.threshold
-    if not settings.connected:
-        return mask.astype(np.uint32)
-    labels, count = _components(mask)
-    return _tidied(labels, count, settings)
+    labels, count = _components(scores[0] >= settings.threshold)
+    return Pieces(labels, count, None)
 
 
-def _instances(scores: npt.NDArray[Any], channels: tuple[str, ...], settings: ObjectSettings) -> Labels:
+def least_core(settings: ObjectSettings) -> int:
+    """Return in how many voxels interior must beat boundary for an object to count."""
+    return settings.min_size // 2
+
+
+def _instances(scores: npt.NDArray[Any], channels: tuple[str, ...], settings: ObjectSettings) -> Pieces:
     """Decode background, interior and boundary: connected objects, split where their interiors part.
 
     ::
@@ -136,15 +183,14 @@ def _instances(scores: npt.NDArray[Any], channels: tuple[str, ...], settings: Ob
         levels = _LEVELS[: round(10 * settings.split)]
         seeds = _seeds(-ridge, mask, levels, max(1, settings.min_size // 8))
         labels, count = _grown(labels, count, seeds, ridge)
-        labels = _with_core(labels, count, ridge, settings.min_size // 2)
-    return _tidied(labels, count, settings)
+    return Pieces(labels, count, ridge < 0)
 
 
-def _with_core(labels: npt.NDArray[np.int32], count: int, ridge: npt.NDArray[Any], least: int) -> npt.NDArray[np.int32]:
+def _with_core(labels: npt.NDArray[np.int32], count: int, core: Mask, least: int) -> npt.NDArray[np.int32]:
     """Keep the objects in which interior beats boundary in `least` voxels: specks of mere boundary are none."""
-    core = np.bincount(labels[ridge < 0], minlength=count + 1) >= least
-    core[0] = False
-    return np.where(core[labels], labels, np.int32(0))
+    enough = np.bincount(labels[core], minlength=count + 1) >= least
+    enough[0] = False
+    return np.where(enough[labels], labels, np.int32(0))
 
 
 def _components(mask: Mask) -> tuple[npt.NDArray[np.int32], int]:
@@ -198,40 +244,3 @@ def _grown(
         split = watershed(ridge[box], markers, connectivity=np.ones((3,) * labels.ndim), mask=here)
         result[box][here] = split[here] + count
     return result, count + int(seeds.max(initial=0))
-
-
-def _tidied(labels: npt.NDArray[np.int32], count: int, settings: ObjectSettings) -> Labels:
-    """Fill holes, drop what is too small, and number from 1 in raster order."""
-    if settings.fill_holes and count:
-        labels = _filled(labels, count)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    keep = sizes >= max(1, settings.min_size)
-    keep[0] = False
-    flat = np.flatnonzero(labels)
-    first = np.full(keep.size, labels.size, np.int64)
-    # Written backwards, so that the first voxel of each object stands.
-    first[labels.ravel()[flat[::-1]]] = flat[::-1]
-    first[~keep] = labels.size
-    order = np.argsort(first, kind="stable")[: int(keep.sum())]
-    renumber = np.zeros(keep.size, np.uint32)
-    renumber[order] = np.arange(1, order.size + 1, dtype=np.uint32)
-    return renumber[labels]
-
-
-def _filled(labels: npt.NDArray[np.int32], count: int) -> npt.NDArray[np.int32]:
-    """Give a hole to the object around it; one that touches two objects or the border stays."""
-    holes, found = ndimage.label(labels == 0)
-    low = np.full(found + 1, count + 1, np.int32)
-    high = np.zeros(found + 1, np.int32)
-    for axis in range(labels.ndim):
-        near: tuple[slice, ...] = (slice(None),) * axis + (slice(None, -1),)
-        far: tuple[slice, ...] = (slice(None),) * axis + (slice(1, None),)
-        for one, other in ((near, far), (far, near)):
-            touch = (holes[one] > 0) & (labels[other] > 0)
-            np.minimum.at(low, holes[one][touch], labels[other][touch])
-            np.maximum.at(high, holes[one][touch], labels[other][touch])
-        for end in (0, -1):
-            high[np.unique(holes[(slice(None),) * axis + (end,)])] = count + 1
-    owner = np.where(low == high, high, 0).astype(np.int32)
-    owner[0] = 0
-    return np.where(holes > 0, owner[holes], labels)
