@@ -104,3 +104,17 @@ def test_the_refit_by_itself_is_that_of_the_project(panel):
     session.events.model_changed.emit()
     assert panel.retrain.by_itself.isChecked()
     assert session.settings.refit_when_pausing
+
+
+def test_a_refit_on_screen_hides_use_anyway_until_it_is_gone(panel):
+    session = panel.session
+    parent = session.model
+    session.versions.append(parent) if parent not in session.versions else None
+    session.last_round = Round(parent, parent, decide([0.5] * 4, [0.6] * 4), 5)
+    session.round = Round(parent, parent, decide((), ()), 5, quick=True)
+    session.events.round_changed.emit()
+    assert panel.retrain.keep.isVisible()
+    assert not panel.retrain.anyway.isVisible()
+    session.round = None
+    session.events.round_changed.emit()
+    assert panel.retrain.anyway.isVisible()

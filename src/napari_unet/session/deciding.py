@@ -22,7 +22,7 @@ class Deciding(Numbers, Modelling):
     """Adopt, offer or keep out; and the user's word on it."""
 
     preview_shown = True
-    last_round: Round | None = None
+    last_round: Round | None = None  # that was measured
     last_corrected: tuple[str, int] | None = None  # image id and time point
     _previewing: Round | None = None  # whose preview is being segmented
     _discarded: tuple[Round, ...] = ()
@@ -64,17 +64,16 @@ class Deciding(Numbers, Modelling):
     def _remove(self, dropped: Round) -> None:
         """Remove the model of a refit, of which there may be many, once no preview reads it."""
         self.versions = [version for version in self.versions if version is not dropped.candidate]
-        self.last_round = None if self.last_round is dropped else self.last_round
         folder, path = self.folder, Path(dropped.candidate.path)
         self.when_idle(("segment",), lambda: folder.remove_model(path))
 
     def use_anyway(self) -> None:
-        """Adopt the candidate of the last round although the numbers spoke against it; the model says so for good.
+        """Adopt the candidate of the last measured round although the numbers spoke against it; the model says so.
 
         Raises
         ------
         UserError
-            If the last round kept no candidate out, or a round waits.
+            If the last measured round kept no candidate out, or one waits for a decision.
         """
         self.acted()
         self.need_no_round()
@@ -99,10 +98,10 @@ class Deciding(Numbers, Modelling):
             self.events.message.emit("error", str(job.error), job.details)
 
     def overrulable(self) -> Round | None:
-        """Return the last round if it kept its candidate out and the parent is still current."""
+        """Return the last measured round if it kept its candidate out and the parent is still current."""
         last = self.last_round
         out = last is not None and last.decision.verdict == "keep" and last.candidate in self.versions
-        return last if out and self.round is None and last is not None and self.model is last.parent else None
+        return last if out and self.undecided is None and last is not None and self.model is last.parent else None
 
     def _end_round(self) -> None:
         self.round, self.preview = None, None
@@ -128,7 +127,8 @@ class Deciding(Numbers, Modelling):
     def _decide(self, parent: ModelVersion, outcome: TrainOutcome) -> None:
         candidate = ModelVersion(outcome.path, outcome.header, outcome.decision.sentence)
         finished = Round(parent, candidate, outcome.decision, outcome.steps, quick=not outcome.measured)
-        self.last_round = finished
+        if outcome.measured:
+            self.last_round = finished
         verdict = outcome.decision.verdict
         if self.model is not parent and verdict != "keep":
             # The user has chosen another model meanwhile: offer the candidate, change nothing.

@@ -196,7 +196,7 @@ class UNetPanel(QWidget):
         self.known.refresh()
 
     def _on_message(self, level: str, sentence: str, details: str) -> None:
-        last = self.session.last_round
+        last = self.session.round or self.session.last_round
         if last is None or sentence != last.decision.sentence:  # which the section of retraining shows
             self.message.say(level, sentence, details)
 

@@ -148,7 +148,7 @@ class RetrainSection(Section):
             self.flip.setText("Show before")
         for button in (self.keep, self.discard, self.flip):
             button.setVisible(waiting is not None)
-        self.anyway.setVisible(session.overrulable() is not None and view is None)
+        self.anyway.setVisible(session.overrulable() is not None and view is None and waiting is None)
         parent = session.parent_version()
         self.back.setVisible(parent is not None and waiting is None and view is None)
         if parent is not None:
