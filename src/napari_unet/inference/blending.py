@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.image.boxes import Box, extent, inside, overlap
+from napari_unet.image.boxes import Box, Triple, extent, inside, overlap
 from napari_unet.inference.tiling import Tile, TilePlan
 
 Scores = npt.NDArray[np.float32]
@@ -33,17 +33,32 @@ class Blender(Protocol):
         ...
 
 
-def blender(plan: TilePlan) -> Blender:
-    """Return the way of blending that suits a plan."""
-    return Crop() if plan.exact else Window(plan)
+def blender(plan: TilePlan, margin: Triple = (0, 0, 0)) -> Blender:
+    """Return the way of blending that suits a plan; exact tiles give `margin` voxels more than their inner box."""
+    return Crop(plan, margin) if plan.exact else Window(plan)
 
 
 class Crop:
-    """For exact halos: the inner part of each tile is final at once."""
+    """For exact halos: the inner part of each tile is final at once.
+
+    Parameters
+    ----------
+    plan : TilePlan
+        The tiles.
+    margin : tuple of int
+        How much more (z, y, x) than the inner box is wanted, within the image.
+    """
+
+    def __init__(self, plan: TilePlan, margin: Triple = (0, 0, 0)) -> None:
+        self._plan, self._margin = plan, margin
 
     def part(self, tile: Tile) -> Box:
-        """Return the inner box."""
-        return tile.inner
+        """Return the inner box with the margin."""
+        spans = [
+            slice(max(0, span.start - more), min(length, span.stop + more)) if more else span
+            for span, more, length in zip(tile.inner, self._margin, self._plan.shape, strict=True)
+        ]
+        return spans[0], spans[1], spans[2]
 
     def add(self, tile: Tile, scores: Scores) -> Iterator[tuple[Tile, Scores]]:
         """Yield the tile."""

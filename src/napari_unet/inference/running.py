@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_unet.errors import DeviceError
-from napari_unet.image.boxes import volume
+from napari_unet.image.boxes import Box, Triple, volume
 from napari_unet.inference.blending import blender
 from napari_unet.inference.engine import Engine, ShouldStop, Stopped, TileTooLarge
 from napari_unet.inference.frames import Frames
 from napari_unet.inference.tiling import Tile, TilePlan
 
 Scores = npt.NDArray[np.float32]
+
+# (batch (1, C, [Z], Y, X), should_stop, where, box in it whose scores are needed) → scores (1, C, [Z], Y, X);
+# outside that box they may be anything.
+Compute = Callable[[Scores, ShouldStop | None, str, Box], Scores]
 
 
 @dataclass(frozen=True)
@@ -58,16 +62,38 @@ class Runner:
             return ""
         return f"Memory ran out on {self.engine.device.name}: the tiles were made smaller."
 
-    def tiles(self, plan: TilePlan, frames: Frames, should_stop: ShouldStop | None) -> Iterator[TileScores]:
-        """Yield the scores of the plan's tiles; those of a stopped run are the ones that were finished."""
-        blend = blender(plan)
+    def tiles(
+        self,
+        plan: TilePlan,
+        frames: Frames,
+        should_stop: ShouldStop | None,
+        compute: Compute | None = None,
+        margin: Triple = (0, 0, 0),
+    ) -> Iterator[TileScores]:
+        """Yield the scores of the plan's tiles; those of a stopped run are the ones that were finished.
+
+        Parameters
+        ----------
+        plan : TilePlan
+            The tiles.
+        frames : Frames
+            The image.
+        should_stop : callable or None
+            Asked before each tile and each layer.
+        compute : callable, optional
+            What is run on a tile instead of the engine alone: several passes and their average.
+        margin : tuple of int
+            By how much (z, y, x) the scores of exact tiles are wanted beyond the inner box, within the image;
+            multiples of the divisor, contained in the plan's halo.
+        """
+        blend = blender(plan, margin)
         done, total = 0, len(plan.tiles)
         for tile in plan.tiles:
             if should_stop is not None and should_stop():
                 break
             try:
                 part = Tile(tile.index, tile.t, tile.z, blend.part(tile), tile.outer)
-                scores = self._scores(plan, part, frames, should_stop)
+                scores = self._scores(plan, part, frames, should_stop, compute or self._once)
             except Stopped:
                 break
             for finished, final in blend.add(tile, scores):
@@ -77,12 +103,17 @@ class Runner:
             done += 1
             yield TileScores(finished, final, done, total)
 
-    def _scores(self, plan: TilePlan, tile: Tile, frames: Frames, should_stop: ShouldStop | None) -> Scores:
+    def _once(self, batch: Scores, should_stop: ShouldStop | None, where: str, needed: Box) -> Scores:
+        return self.engine.run(batch, should_stop, where)
+
+    def _scores(
+        self, plan: TilePlan, tile: Tile, frames: Frames, should_stop: ShouldStop | None, compute: Compute
+    ) -> Scores:
         """Return the scores (C, z, y, x) of the tile's inner box; in halves when memory does not suffice."""
         size = volume(tile.outer)
         if self.too_large is None or size < self.too_large:
             try:
-                scores = self.engine.run(frames.tile(tile.t, tile.outer), should_stop, tile.where)[0]
+                scores = compute(frames.tile(tile.t, tile.outer), should_stop, tile.where, tile.local)[0]
                 if plan.flat:
                     scores = scores[:, np.newaxis]
                 return np.ascontiguousarray(scores[(slice(None), *tile.local)])
@@ -95,4 +126,4 @@ class Runner:
                 "Close other programs, or choose a smaller model or another device.",
             )
         axis, *parts = halves
-        return np.concatenate([self._scores(plan, half, frames, should_stop) for half in parts], axis=1 + axis)
+        return np.concatenate([self._scores(plan, half, frames, should_stop, compute) for half in parts], axis=1 + axis)
