@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QLineEdit
 
 from napari_unet.jobs import Job
+from napari_unet.learning.decision import decide
 from napari_unet.model.header import COLORS, ClassInfo
-from napari_unet.session.state import JobView
+from napari_unet.session.state import JobView, Round
 
 
 @pytest.fixture
@@ -61,7 +63,11 @@ def test_names_are_fixed_only_while_a_round_waits(panel: Any, screen: Any, names
     assert names() == ["glass", "tissue"]
     assert "when the running job has ended" in panel.message.sentence.text()
     del session.jobs["train"]
-    session.round = object()
+    measured = Round(session.model, session.model, decide((), ()), steps=1)
+    session.round = replace(measured, quick=True)
+    panel.classes.refresh()
+    assert item.flags() & Qt.ItemFlag.ItemIsEditable  # a quick refit gives way
+    session.round = measured
     panel.classes.refresh()
     assert not item.flags() & Qt.ItemFlag.ItemIsEditable
     assert "Keep or Discard" in item.toolTip()
