@@ -228,3 +228,45 @@ def test_a_user_error_is_no_runtime_error():
     # Qt worker libraries swallow RuntimeErrors of generators.
     assert not issubclass(UserError, RuntimeError)
     assert isinstance(Job("name").state, JobState)
+
+
+def follow(context: JobContext):
+    """Report each value that the caller steers to, until it is 'stop'."""
+    seen = None
+    context.report("ready")
+    while seen != "stop":
+        context.check()
+        if context.steered != seen:
+            seen = context.steered
+            context.report(seen)
+        time.sleep(0.002)
+
+
+def test_a_running_job_hears_where_to_go_on() -> None:
+    runner = JobRunner()
+    heard: list[str] = []
+    try:
+        job = runner.submit(follow, on_report=heard.append)
+        while not heard:
+            runner.deliver()
+            time.sleep(0.005)
+        job.steer("left")
+        while heard[-1] != "left":
+            runner.deliver()
+            time.sleep(0.005)
+        job.steer("stop")
+        assert runner.wait(job, 30).state is JobState.DONE
+        assert heard == ["ready", "left", "stop"]
+        job.steer("late")  # nobody listens any more
+        after = runner.wait(runner.submit(add_up, np.ones((1, 2)), 1), 30)
+        assert after.result == 2
+    finally:
+        runner.close()
+
+
+def test_a_job_function_sees_the_latest_value_only() -> None:
+    heard: list[str] = []
+    values = iter(["left", "right", "stop"])
+    context = JobContext(lambda kind, value: heard.append(value), lambda: False, lambda: next(values, "stop"))
+    follow(context)
+    assert heard[0] == "ready" and heard[-1] == "stop"

@@ -20,6 +20,7 @@ from napari_unet.inference.frames import Frames
 from napari_unet.inference.objects import ObjectSettings, decode
 from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.running import Runner, TileScores
+from napari_unet.inference.steering import Steer
 from napari_unet.inference.tiling import TilePlan, View, plan_tiles
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ class Predictor:
         planes: Iterable[int] | None = None,
         should_stop: ShouldStop | None = None,
         only_view: bool = False,
+        steer: Steer | None = None,
     ) -> Iterator[TileScores]:
         """Compute the scores tile by tile; nothing but the current tiles is kept.
 
@@ -172,6 +174,8 @@ class Predictor:
             yielded before stands.
         only_view : bool
             Only the tiles that touch the view.
+        steer : callable, optional
+            Returns what the user looks at now, asked between two tiles: the rest is sorted by it anew.
 
         Yields
         ------
@@ -193,7 +197,7 @@ class Predictor:
             statistics = measure(matched, header.normalization)
         self._image_notes = (note, PLANES_APART if plan.flat and source.shape[1] > 1 else "")
         frames = Frames(matched, statistics, header.normalization, header.ndim == 2)
-        return self._runner.tiles(plan, frames, should_stop)
+        return self._runner.tiles(plan, frames, should_stop, steer=steer)
 
     def predict(
         self,

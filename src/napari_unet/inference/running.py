@@ -13,6 +13,7 @@ from napari_unet.image.boxes import Box, Triple, volume
 from napari_unet.inference.blending import blender
 from napari_unet.inference.engine import Engine, ShouldStop, Stopped, TileTooLarge
 from napari_unet.inference.frames import Frames
+from napari_unet.inference.steering import Steer, in_view_first
 from napari_unet.inference.tiling import Tile, TilePlan
 
 Scores = npt.NDArray[np.float32]
@@ -69,6 +70,7 @@ class Runner:
         should_stop: ShouldStop | None,
         compute: Compute | None = None,
         margin: Triple = (0, 0, 0),
+        steer: Steer | None = None,
     ) -> Iterator[TileScores]:
         """Yield the scores of the plan's tiles; those of a stopped run are the ones that were finished.
 
@@ -85,10 +87,12 @@ class Runner:
         margin : tuple of int
             By how much (z, y, x) the scores of exact tiles are wanted beyond the inner box, within the image;
             multiples of the divisor, contained in the plan's halo.
+        steer : callable, optional
+            What the user looks at meanwhile; see `napari_unet.inference.steering`.
         """
         blend = blender(plan, margin)
         done, total = 0, len(plan.tiles)
-        for tile in plan.tiles:
+        for tile in in_view_first(plan.tiles, steer):
             if should_stop is not None and should_stop():
                 break
             try:

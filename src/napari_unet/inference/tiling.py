@@ -233,15 +233,28 @@ def plan_tiles(
                     inner = (slice(z, z + 1), *inner[1:])
                 tiles.append(Tile(0, t, plane, inner, plan.outer(inner, plane)))
     if view is not None:
-        tiles.sort(key=lambda one: _distance(one, view))
+        tiles.sort(key=lambda one: distance_from(one, view))
         if only_view:
             tiles = [one for one in tiles if one.t == view[0] and not any(_gaps(one.inner, view[1]))]
     numbered = tuple(Tile(i, one.t, one.z, one.inner, one.outer) for i, one in enumerate(tiles))
     return TilePlan(numbered, size, padded, step, divisor, halo, geometry.exact, ndim, trim)
 
 
-def _distance(tile: Tile, view: View) -> tuple[float, ...]:
-    """Return how far a tile is from the view: by time, plane, then within the plane; then from its centre."""
+def distance_from(tile: Tile, view: View) -> tuple[float, ...]:
+    """Return how far a tile is from the view: by time, plane, then within the plane; then from its centre.
+
+    Parameters
+    ----------
+    tile : Tile
+        Any tile.
+    view : tuple
+        (t, (z, y, x) slices) that the user sees.
+
+    Returns
+    -------
+    tuple of float
+        To be compared with that of other tiles.
+    """
     z, y, x = _gaps(tile.inner, view[1])
     centre = sum(
         (0.5 * (a.start + a.stop - b.start - b.stop)) ** 2 for a, b in zip(tile.inner[1:], view[1][1:], strict=True)

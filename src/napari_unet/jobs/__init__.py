@@ -9,6 +9,7 @@ messages wait in a bounded queue until the owner of the window delivers them::
     deliver ◄── queue ◄── prepare ◄──── report, progress ◄────── context.report(value)
                           array[index] ◄─────── read ◄────────── RemoteArray[index]
     job.cancel ──────────────────────── cancel ───────────────► context.cancelled
+    job.steer(value) ────────────────── steer ────────────────► context.steered
 
 In the terminal and in most tests the same functions run inline, in the caller's thread.
 """

@@ -76,11 +76,19 @@ class JobContext:
         Takes ("report" or "progress", value) to the caller.
     is_cancelled : callable
         Tells whether the job was cancelled.
+    steered : callable
+        Returns what the caller said last about where to go on; None if nothing.
     """
 
-    def __init__(self, send: Callable[[str, Any], None], is_cancelled: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        send: Callable[[str, Any], None],
+        is_cancelled: Callable[[], bool],
+        steered: Callable[[], Any] = lambda: None,
+    ) -> None:
         self._send = send
         self._is_cancelled = is_cancelled
+        self._steered = steered
         self._start = time.perf_counter()
         self._last_progress = -np.inf
 
@@ -88,6 +96,11 @@ class JobContext:
     def cancelled(self) -> bool:
         """Whether the job should stop at the next step."""
         return self._is_cancelled()
+
+    @property
+    def steered(self) -> Any:
+        """What the caller said last, by `Job.steer`; None if nothing. A job looks at it between two steps."""
+        return self._steered()
 
     def check(self) -> None:
         """Raise `Cancelled` if the job was cancelled."""

@@ -66,6 +66,8 @@ class Job:
         self._on_report, self._on_progress, self._on_end = on_report, on_progress, on_end
         self._prepare = prepare
         self._tell_worker: Callable[[], None] = lambda: None
+        self._steer_worker: Callable[[Any], None] = _nothing
+        self.steered: Any = None
 
     @property
     def ended(self) -> bool:
@@ -79,6 +81,12 @@ class Job:
         self.state = JobState.STOPPING
         self.cancelled_at = time.perf_counter()
         self._tell_worker()
+
+    def steer(self, value: Any) -> None:
+        """Tell a running job where to go on, such as what the user looks at now; it takes up the latest value."""
+        if not self.ended:
+            self.steered = value
+            self._steer_worker(value)
 
     def prepare(self, value: Any) -> Iterable[Any]:
         """Turn a report into the ones to deliver; runs off the main thread."""
@@ -154,7 +162,7 @@ class JobRunner:
                 for part in job.prepare(value) if kind == "report" else (value,):
                     job.handle(kind, part)
 
-            context = JobContext(send, lambda: job.state is not JobState.RUNNING)
+            context = JobContext(send, lambda: job.state is not JobState.RUNNING, lambda: job.steered)
             job.handle(*run_guarded(function, context, args))
             return job
         self._running.append(job)

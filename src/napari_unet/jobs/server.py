@@ -38,6 +38,7 @@ class _Server:
         self._pipe = Pipe(incoming, outgoing, resolve=self._remote)
         self._runs: queue.Queue[tuple[Any, ...] | None] = queue.Queue()
         self._cancelled: set[int] = set()
+        self._steered: dict[int, Any] = {}
         self._answers: dict[int, queue.Queue[tuple[str, Any]]] = {}
         self._requests = itertools.count()
 
@@ -61,6 +62,8 @@ class _Server:
                     self._runs.put((number, *rest))
                 elif kind == "cancel":
                     self._cancelled.add(number)
+                elif kind == "steer":
+                    self._steered[number] = rest[0]
                 else:
                     self._answers.pop(number).put((kind, rest[0]))
         except (EOFError, OSError):
@@ -77,8 +80,10 @@ class _Server:
         context = JobContext(
             lambda kind, value: self._pipe.send(kind, number, value),
             lambda: number in self._cancelled,
+            lambda: self._steered.get(number),
         )
         kind, value = run_guarded(function, context, args)
+        self._steered.pop(number, None)
         try:
             self._pipe.send(kind, number, value)
         except OSError:

@@ -58,6 +58,7 @@ class Worker:
         number = next(self._keys)
         self._jobs[number] = job
         job._tell_worker = lambda: self._outbox.put((number, ("cancel", number)))
+        job._steer_worker = lambda value: self._outbox.put((number, ("steer", number, value)))
         self._outbox.put((number, ("run", number, function, args)))
 
     def _write(self) -> None:
