@@ -18,7 +18,7 @@ from napari_unet.learning.edits import combine
 from napari_unet.model.checkpoint import find_checkpoint
 from napari_unet.session.core import SessionCore
 from napari_unet.session.export_tasks import LabelFile, TableFile, export_labels, export_model, export_table
-from napari_unet.session.segmenting import PredictionWriter
+from napari_unet.session.predicting import PredictionWriter
 from napari_unet.session.state import LabelState, Origin
 from napari_unet.session.tasks import LabelBlock
 
