@@ -8,6 +8,7 @@ import platform
 import shutil
 import time
 import uuid
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ class WorkFolder:
         self.path = path
         self.header = read_project(path)
         self._given = 0  # the largest number of a model that was given to a job, which may still run
+        self._scores_given = 0
         try:
             self._lock = FolderLock(path / "lock")
             for name in _FOLDERS:
@@ -122,13 +124,19 @@ class WorkFolder:
         files = (self.path / "models").glob("*.safetensors")
         return sorted((path for path in files if path.stem.isdigit()), key=lambda path: int(path.stem))
 
-    def new_scores(self) -> Path:
-        """Return a path for the scores of one run; of the earlier ones only the newest two stay."""
-        folder = self.path / "scores"
-        files = sorted(folder.glob("*.npy"), key=lambda path: int(path.stem))
+    def new_scores(self, needed: Collection[str] = ()) -> Path:
+        """Return a path for the scores of one run; of the earlier ones only the newest two and those `needed` stay."""
+        files = sorted((self.path / "scores").glob("*.npy"), key=lambda path: int(path.stem))
         for old in files[:-2]:
-            old.unlink(missing_ok=True)
-        return folder / f"{int(files[-1].stem) + 1 if files else 1}.npy"
+            if str(old) not in needed:
+                self.remove_scores(old)
+        self._scores_given = 1 + max([self._scores_given, *(int(path.stem) for path in files)])
+        return self.path / "scores" / f"{self._scores_given}.npy"
+
+    def remove_scores(self, path: Path) -> None:
+        """Remove scores that nothing shows any more; those that cannot be removed stay, and do no harm."""
+        with suppress(OSError):  # Windows keeps a file that is open
+            path.unlink(missing_ok=True)
 
     # ---- documents -----------------------------------------------------------------------------
 

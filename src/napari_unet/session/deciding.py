@@ -12,7 +12,7 @@ from napari_unet.jobs import Job
 from napari_unet.session.models import Modelling
 from napari_unet.session.numbers import Numbers
 from napari_unet.session.state import ModelVersion, Round
-from napari_unet.session.steps import LabelStep
+from napari_unet.session.steps import LabelStep, PredictionStep
 from napari_unet.session.training_tasks import TrainOutcome, write_provenance
 
 FEW = 8  # discarded rounds whose preview may still come in
@@ -185,5 +185,8 @@ class Deciding(Numbers, Modelling):
         self.segment_again(version, title, then, place if taught else None)
 
     def _forget(self, step: LabelStep) -> None:
+        """Forget a preview for good; its scores make room first, so that those of the current model stay."""
+        if isinstance(step, PredictionStep) and step.after.scores:
+            self.folder.remove_scores(Path(step.after.scores))
         self.history.forget(lambda other: other is step)
         self.events.history_changed.emit()

@@ -116,10 +116,10 @@ class Segmenting(SessionCore):
             self.settings.device,
             self.settings.precision,
             self.settings.objects,
-            str(self.folder.new_scores()),
+            str(self.folder.new_scores((labels.origin.scores,))),
             self.settings.options,
         )
-        settings = {"objects": asdict(request.objects), "options": asdict(request.options)}
+        settings: dict[str, object] = {"objects": asdict(request.objects), "options": asdict(request.options)}
         origin = Origin(version.header, settings, request.scores or "")
 
         def reported(report: object) -> None:
