@@ -40,6 +40,8 @@ class ImageSource:
         Which channels are read, in order; None for all.
     path : str or None
         File it came from.
+    level, levels : int
+        Which level of how many this is, where the image is a pyramid of resolutions; 0 is the finest.
 
     Raises
     ------
@@ -58,6 +60,8 @@ class ImageSource:
     rgb: bool = False
     channels: tuple[int, ...] | None = None
     path: str | None = None
+    level: int = 0
+    levels: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "axes", parse_axes(self.axes, self.data.shape))

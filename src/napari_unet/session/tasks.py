@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.image.boxes import Box, union
+from napari_unet.image.cropping import crop_source
 from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.objects import ObjectSettings, decode
 from napari_unet.inference.options import PredictOptions
+from napari_unet.inference.windowing import Window
 from napari_unet.jobs import JobContext
 from napari_unet.model.header import Output
 
@@ -56,6 +58,9 @@ class SegmentRequest:
         Where to keep the scores, so that `decode_again` needs no network.
     options : PredictOptions
         How the model is run over the image.
+    window : Window or None
+        Only this part of the image is wanted, and blocks are in its coordinates; `view`, `times` and
+        `only_view` are not looked at.
     """
 
     checkpoint: str
@@ -69,6 +74,7 @@ class SegmentRequest:
     objects: ObjectSettings = field(default_factory=ObjectSettings)
     scores: str | None = None
     options: PredictOptions = field(default_factory=PredictOptions)
+    window: Window | None = None
 
 
 @dataclass(frozen=True)
@@ -199,12 +205,21 @@ def segment(context: JobContext, request: SegmentRequest) -> SegmentResult:
     context.progress(0, 0, "loading the model")
     predictor = predictor_for(request.checkpoint, request.device, request.precision, request.options)
     header = predictor.checkpoint.header
+    window = request.window
     what: dict[str, Any] = {"view": request.view, "times": request.times, "only_view": request.only_view}
+    what |= window.options if window is not None else {}
     plan = predictor.plan(request.source, **what)
+    if window is not None:
+        plan = window.plan(plan)
     in_frame = Counter((tile.t, tile.z) for tile in plan.tiles)
     statistics = request.statistics or predictor.measure(request.source)
     context.check()
-    stream = predictor.stream(request.source, statistics, should_stop=lambda: context.cancelled, **what)
+    stream = predictor.stream(
+        request.source, statistics, should_stop=lambda: context.cancelled, steer=lambda: context.steered, **what
+    )
+    if window is not None:
+        stream = map(window.scores, stream)
+        request = replace(request, source=crop_source(request.source, window.t, window.box))
     context.report(Prepared(statistics, (predictor.sentence, *predictor.notes)))
     frames = _Frames(request, header.output, header.out_channels, header.ndim == 2)
     done = 0
