@@ -170,3 +170,25 @@ def test_a_killed_finalize_goes_on(session, tmp_path):
     assert session.final_version() is not whole
     assert session.final_version().header.weights_hash == whole.header.weights_hash
     assert scores(session.final_version()) == scores(whole)
+
+
+def test_a_model_made_from_a_final_one_is_not_final(session):
+    session.finalize(steps=2)
+    final = session.final_version()
+    if session.model is not final:
+        session.keep() if session.round is not None else session.adopt(final, "choose model")
+    assert final.header.name == "my model final"
+    session.retrain(steps=1)
+    trained = session.last_round.candidate
+    assert trained.header.parent == final.header.weights_hash
+    assert "final" not in trained.header.provenance
+    assert trained.header.name == "my model"
+    if session.round is not None:
+        session.discard()
+    session.select_model(final.path)
+    session.change_classes((*final.header.output.classes, ClassInfo("new", "#56b4e9")), (0, 1, None))
+    changed = session.need_model().header
+    assert changed.parent == final.header.weights_hash
+    assert not {"final", "agreement", "made", "description"} & set(changed.provenance)
+    assert changed.name == "my model"
+    assert session.final_version() is final

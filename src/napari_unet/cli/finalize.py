@@ -13,7 +13,8 @@ from napari_unet.cli.training import run_training
 from napari_unet.errors import TrainingError, UserError
 from napari_unet.io.atomic import check_target, check_writable
 from napari_unet.jobs import JobRunner
-from napari_unet.session.finalize_tasks import KEY, FinalRequest, finalize
+from napari_unet.session.final import KEY
+from napari_unet.session.finalize_tasks import FinalRequest, finalize
 from napari_unet.session.session import Session
 
 TOLERANCE = 1e-3  # of a score, between two runs on one machine

@@ -18,6 +18,7 @@ from napari_unet.learning.quick import full_sized
 from napari_unet.learning.samples import Block, Split
 from napari_unet.learning.settings import TrainSettings
 from napari_unet.model.header import ClassInfo
+from napari_unet.session.final import KEY, final_name
 from napari_unet.session.kept import KeptState
 from napari_unet.session.training_tasks import (
     KnownImage,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from napari_unet.model.checkpoint import Checkpoint
 
 FEWEST_STEPS, MOST_STEPS = 300, 1500
-KEY = "final"  # of the provenance
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +120,10 @@ def finalize(context: JobContext, request: FinalRequest) -> TrainOutcome:
         _block_values(block, earlier, score) for (block, earlier), (_, score) in zip(*blocks, strict=True)
     ]
     header = replace(
-        result.checkpoint.header, parent=root.header.weights_hash, provenance=provenance, name=_name(against)
+        result.checkpoint.header,
+        parent=root.header.weights_hash,
+        provenance=provenance,
+        name=final_name(against.header),
     )
     replace(result.checkpoint, header=header).save(request.target)
     if request.kept is not None:
@@ -150,11 +153,6 @@ def _worded(decision: Decision) -> Decision:
     sentence = decision.sentence[:1].lower() + decision.sentence[1:]
     end = " The final model is in the history of models, too." if decision.verdict == "keep" else ""
     return replace(decision, sentence=f"Final model: {sentence}{end}")
-
-
-def _name(against: Checkpoint) -> str:
-    name = against.header.name
-    return name if name.endswith(" final") else f"{name} final"
 
 
 def _provenance(request: FinalRequest, root: Checkpoint, decision: Decision, steps: int) -> dict[str, Any]:

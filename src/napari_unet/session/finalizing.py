@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from napari_unet.errors import TrainingError
 from napari_unet.jobs import Job
+from napari_unet.session.final import is_final
 from napari_unet.session.finalize_tasks import (
-    KEY,
     FinalRequest,
     default_steps,
     final_settings,
@@ -149,7 +149,7 @@ class Finalizing(Training):
 
     def final_version(self) -> ModelVersion | None:
         """Return the newest final model of this session, if there is one."""
-        return next((version for version in reversed(self.versions) if KEY in version.header.provenance), None)
+        return next((version for version in reversed(self.versions) if is_final(version.header)), None)
 
     def _everything(self) -> tuple[KnownImage, ...]:
         """Return what is known and may teach in all images, in an order that does not depend on when they were opened.

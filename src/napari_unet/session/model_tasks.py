@@ -8,6 +8,7 @@ from typing import Literal
 from napari_unet.jobs import JobContext
 from napari_unet.learning.quick import blank_checkpoint
 from napari_unet.model.header import CheckpointHeader, ClassInfo
+from napari_unet.session.final import as_heir, heir_name
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,9 @@ def new_model(context: JobContext, request: NewModelRequest) -> tuple[str, Check
     if request.parent is None:
         checkpoint = blank_checkpoint(request.classes, request.ndim, request.in_channels, request.name, request.seed)
     else:
-        checkpoint = load_checkpoint(request.parent).with_classes(request.classes)
-        checkpoint.header = replace(checkpoint.header, name=request.name)
+        parent = load_checkpoint(request.parent)
+        checkpoint = parent.with_classes(request.classes)
+        name = heir_name(parent.header) if request.name == parent.header.name else request.name
+        checkpoint.header = replace(as_heir(checkpoint.header), name=name)
     checkpoint.save(request.target)
     return request.target, checkpoint.header

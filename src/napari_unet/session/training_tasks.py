@@ -22,6 +22,7 @@ from napari_unet.learning.quick import FIRST_LOOK, full_sized
 from napari_unet.learning.samples import CHANGED_WEIGHT, Block, Split, TrainingRegion, hold_back
 from napari_unet.learning.settings import TrainSettings
 from napari_unet.model.header import CheckpointHeader
+from napari_unet.session.final import heir_name
 from napari_unet.session.kept import KeptState
 from napari_unet.session.number_tasks import region_scores
 
@@ -188,7 +189,9 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
         provenance[FIRST_LOOK] = True
     best = replace(
         result.checkpoint,
-        header=replace(result.checkpoint.header, parent=header.weights_hash, provenance=provenance),
+        header=replace(
+            result.checkpoint.header, parent=header.weights_hash, provenance=provenance, name=heir_name(header)
+        ),
     )
     best.save(request.target)
     if request.kept is not None:
