@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from threading import RLock
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +12,7 @@ from scipy import ndimage
 from napari_unet.errors import OutputError, UserError
 from napari_unet.image.boxes import Box, clip, grow, inside, overlap, whole
 from napari_unet.learning.boxes import tight, window_of
+from napari_unet.learning.counting import IdCounter
 from napari_unet.learning.edits import Edit, Place, PredictionEdit, State
 from napari_unet.learning.masks import Mask, dilated, members
 
@@ -49,6 +49,8 @@ class Ledger:
         only where the model is 3D: objects of a 2D model say nothing about the planes beside them.
     empty : bool
         The labels are fresh zeros and nothing is known; nothing is read or copied.
+    ids : IdCounter, optional
+        Gives the ids of new objects; shared by the truths of parts of one image.
 
     Attributes
     ----------
@@ -74,6 +76,7 @@ class Ledger:
         rim: int = 2,
         rim_z: int = 0,
         empty: bool = False,
+        ids: IdCounter | None = None,
     ) -> None:
         if labels.ndim != 4:
             raise UserError(f"Labels have {labels.ndim} dimensions, expected 4 (T, Z, Y, X).")
@@ -92,8 +95,8 @@ class Ledger:
             np.copyto(labels, self.prediction, where=~self.known)
             self.shadow = labels.copy()
         # Ids for a prediction are given off the main thread, while the user may be splitting an object.
-        self._counting = RLock()
-        self._last_id = 0 if empty else int(max(labels.max(initial=0), self.prediction.max(initial=0)))
+        self.ids = ids or IdCounter()
+        self.ids.see(0 if empty else int(max(labels.max(initial=0), self.prediction.max(initial=0))))
         self._cells = np.zeros((*labels.shape[:2], *(-(-n // REGION_CELL) for n in labels.shape[2:])), np.int32)
         for t in range(0 if empty else labels.shape[0]):
             self._recount(t, whole(labels.shape[1:]))
@@ -129,9 +132,8 @@ class Ledger:
 
     def next_id(self, count: int = 1) -> int:
         """Reserve `count` object ids that were never used, and return the first."""
-        with self._counting:
-            first = self._last_id + 1
-            self.see(self._last_id + count)
+        first = self.ids.take(count)
+        self.see(first + count - 1)
         return first
 
     # ---- the model -----------------------------------------------------------------------------
@@ -169,10 +171,15 @@ class Ledger:
     def set_prediction(self, t: int, box: Box, values: npt.NDArray[Any]) -> None:
         """Replace the prediction in a box, outside the history (the steps themselves use this)."""
         self.prediction[t][box] = values
-        unknown = ~self.known[t][box]
         shown = self.shown_prediction(t, box)
-        np.copyto(self.labels[t][box], shown, where=unknown)
-        np.copyto(self.shadow[t][box], shown, where=unknown)
+        if self._nothing_known(t, box):
+            # Most of a large image: to look at its mask would take longer than to write it.
+            self.labels[t][box] = shown
+            self.shadow[t][box] = shown
+        else:
+            unknown = ~self.known[t][box]
+            np.copyto(self.labels[t][box], shown, where=unknown)
+            np.copyto(self.shadow[t][box], shown, where=unknown)
         self.watch("prediction", t, box)
 
     def shown_prediction(self, t: int, box: Box) -> npt.NDArray[Any]:
@@ -222,7 +229,7 @@ class Ledger:
     @property
     def last_id(self) -> int:
         """The largest object id ever given or seen; the next one is larger."""
-        return self._last_id
+        return self.ids.last
 
     # ---- inside --------------------------------------------------------------------------------
 
@@ -278,8 +285,14 @@ class Ledger:
             raise OutputError(
                 f"No object id is left in labels of type {self.labels.dtype}.", "Use a Labels layer of type uint32."
             )
-        with self._counting:
-            self._last_id = max(self._last_id, value)
+        self.ids.see(value)
+
+    def _nothing_known(self, t: int, box: Box) -> bool:
+        """Tell, from the counts alone, that nothing is known in the cells that a box meets."""
+        z, y, x = box
+        cell = REGION_CELL
+        cells = self._cells[t, z, y.start // cell : -(-y.stop // cell), x.start // cell : -(-x.stop // cell)]
+        return not cells.any()
 
     def _recount(self, t: int, box: Box) -> None:
         """Count the known voxels again in every cell that the box meets."""
