@@ -278,3 +278,23 @@ def test_undo_after_a_refit_was_dropped_goes_on_with_the_user_s_steps(taught):
     assert session.known_counts(image_id)[0] == known
     assert session.undo() == "accept view"
     assert session.known_counts(image_id)[0] == 0
+
+
+def test_opening_a_project_starts_no_refit(taught, monkeypatch):
+    session, _ = taught
+    session.save()
+    folder = session.folder.path
+    session.close()
+    again = Session(JobRunner("inline"))
+    other = again.add_image(ImageSource.from_array(blobs()[0], axes="YX", name="other"))
+    again.start_with("nuclei-2d")
+    again.ensure_labels(other)
+    stroke(again, other, 0, box(10, 20, 10, 20), 1)
+    stroke(again, other, 0, box(40, 50, 40, 50), 0)
+    assert again._last_edit is not None
+    monkeypatch.setattr(refitting, "PAUSE", 0.0)
+    monkeypatch.setattr(again, "refit", lambda: pytest.fail("nothing was corrected here"))
+    again.open_project(folder)
+    again.refit_when_pausing(True)
+    again.deliver()
+    again.close()

@@ -24,6 +24,7 @@ class Deciding(Numbers, Modelling):
     preview_shown = True
     last_round: Round | None = None  # that was measured
     last_corrected: tuple[str, int] | None = None  # image id and time point
+    _last_edit: float | None = None  # when it was, on the monotonic clock; None once it was learned from
     _previewing: Round | None = None  # whose preview is being segmented
     _discarded: tuple[Round, ...] = ()
 

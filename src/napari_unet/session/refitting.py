@@ -22,8 +22,6 @@ PAUSE = 1.2  # seconds without a correction after which the refit comes by itsel
 class Refitting(Training, Correcting):
     """What gives a first look at what the corrections teach."""
 
-    _last_edit: float | None = None  # on the monotonic clock; None once it was learned from
-
     def refit(self) -> Job | None:
         """Train for a few seconds and show what the result predicts.
 
