@@ -13,7 +13,8 @@ from napari_unet.errors import CheckpointError, DeviceError, ImageError
 from napari_unet.image.normalize import measure
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.objects import ObjectSettings, decode
-from napari_unet.inference.predictor import PLANES_APART, Predictor, match_channels, matched_source
+from napari_unet.inference.predictor import Predictor, match_channels, matched_source
+from napari_unet.inference.routing import PLANES_ALONE
 from napari_unet.model.checkpoint import load_checkpoint
 from napari_unet.model.header import COLORS, ClassInfo, Output
 from napari_unet.model.unet import UNet
@@ -142,7 +143,7 @@ def test_channels_that_fit_and_that_do_not(make_checkpoint):
 def test_what_is_done_to_an_image_is_told(flat, make_checkpoint):
     one = predictor(flat)
     one.predict(noise(3, 16, 16), "ZYX")
-    assert one.notes == (PLANES_APART,)
+    assert one.notes == (PLANES_ALONE,)
     colours = make_checkpoint(in_channels=3)
     colours = replace(colours, header=replace(colours.header, repeat_gray=True))
     stained = predictor(colours)
@@ -268,7 +269,7 @@ def test_smaller_tiles_when_memory_runs_out(make_checkpoint):
     expected = predictor(make_checkpoint()).predict(image, "ZYX")
     one = predictor(make_checkpoint(Cramped))
     np.testing.assert_allclose(one.predict(image, "ZYX"), expected, atol=1e-5)
-    assert one.notes == (PLANES_APART, "Memory ran out on cpu: the tiles were made smaller.")
+    assert one.notes == (PLANES_ALONE, "Memory ran out on cpu: the tiles were made smaller.")
     with pytest.raises(DeviceError, match="Memory ran out on cpu even for the smallest tile .time 0, z 0:1, y 0:"):
         predictor(make_checkpoint(Never)).predict(image, "ZYX")
 

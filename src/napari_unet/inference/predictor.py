@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.errors import DeviceError, ImageError, OutputError
+from napari_unet.errors import DeviceError, OutputError
 from napari_unet.image.axes import from_canonical, label_axes
-from napari_unet.image.boxes import inside, volume
+from napari_unet.image.boxes import inside, triple, volume
 from napari_unet.image.normalize import Statistics, measure
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.channels import match_channels, matched_source
+from napari_unet.inference.devices import choose_device, free_memory
 from napari_unet.inference.engine import Engine, ShouldStop
 from napari_unet.inference.frames import Frames
 from napari_unet.inference.objects import ObjectSettings, decode
 from napari_unet.inference.options import PredictOptions
+from napari_unet.inference.routing import Route, choose_route
 from napari_unet.inference.running import Runner, TileScores
 from napari_unet.inference.steering import Steer
 from napari_unet.inference.tiling import TilePlan, View, plan_tiles
@@ -30,8 +32,6 @@ __all__ = ["Predictor", "TileScores", "match_channels", "matched_source"]
 
 Scores = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
-
-PLANES_APART = "A 2D model segments each plane on its own: objects are not joined across planes."
 
 
 class Predictor:
@@ -124,25 +124,44 @@ class Predictor:
         ImageError
             If a 3D model is given an image without Z.
         """
-        header = self.checkpoint.header
-        if header.ndim == 3 and not source.has("Z"):
-            raise ImageError(
-                f"The model {header.name!r} is 3D, but the image {source.name!r} has no Z axis: "
-                f"its axes are {source.axes}.",
-                "Choose a 2D model, or state the axes if one of them is depth.",
-            )
+        route = self.route(source)
+        plan = self._plan(route, view, times, planes, only_view)
+        return route.image_plan(plan, triple(source.shape[1:]))
+
+    def route(self, source: ImageSource) -> Route:
+        """Choose how the model is run over an image: its grid, its passes, and what the user should know."""
+        return choose_route(source, self.checkpoint.header, self.checkpoint.geometry, self.options)
+
+    def _plan(
+        self,
+        route: Route,
+        view: View | None,
+        times: Iterable[int] | None,
+        planes: Iterable[int] | None,
+        only_view: bool,
+    ) -> TilePlan:
+        """Plan the tiles on the network's grid."""
         quick, most = self.engine.voxel_budget() or (None, None)
-        return plan_tiles(
-            source.shape,
-            self.checkpoint.geometry,
+        if route.directions:
+            quick = most = route.direction_voxels(self.checkpoint.header.out_channels, self._free_memory())
+        plan = plan_tiles(
+            route.source.shape,
+            route.geometry,
             tile=self.tile,
             voxels=quick,
             most=most,
             times=times,
             planes=planes,
-            view=view,
+            view=route.network_view(view),
             only_view=only_view,
         )
+        return route.reaching(plan, view if only_view else None)
+
+    def _free_memory(self) -> int:
+        """Return the bytes of main memory to work with."""
+        if self.options.memory_gb is not None:
+            return int(self.options.memory_gb * 10**9)
+        return free_memory(choose_device("cpu")) // 2
 
     def stream(
         self,
@@ -191,13 +210,15 @@ class Predictor:
             If memory runs out for the smallest tile.
         """
         header = self.checkpoint.header
-        matched, note = matched_source(source, header)
-        plan = self.plan(source, view=view, times=times, planes=planes, only_view=only_view)
+        route = self.route(source)
+        plan = self._plan(route, view, times, planes, only_view)
         if statistics is None or len(statistics.offset) != header.in_channels:
-            statistics = measure(matched, header.normalization)
-        self._image_notes = (note, PLANES_APART if plan.flat and source.shape[1] > 1 else "")
-        frames = Frames(matched, statistics, header.normalization, header.ndim == 2)
-        return self._runner.tiles(plan, frames, should_stop, steer=steer)
+            statistics = self.measure(source)
+        self._image_notes = route.notes
+        frames = Frames(route.source, statistics, header.normalization, route.flat)
+        compute = route.compute(self.engine.run)
+        parts = self._runner.tiles(plan, frames, should_stop, compute, route.margin, route.steered(steer))
+        return route.scores(parts, plan)
 
     def predict(
         self,

@@ -1,0 +1,180 @@
+"""Objects of neighbouring planes joined into objects in z. Free of torch.
+
+::
+
+    plane z     ( 1 )    ( 2 )      (  3  )
+                  │        │          ├ ─ ─ ┐       the better partner continues the object,
+    plane z+1   ( 1 )     ( 2)      ( 3 )  (4)      the other begins a new one
+
+Two planes are compared at a time. Which objects continue each other depends on these two planes alone, and
+so does not depend on the order in which planes come; only the numbers do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from napari_unet.errors import OutputError
+
+LEAST_OVERLAP = 0.25  # of the union, or half of the smaller one: an object's ends are smaller than what they end
+
+Labels = npt.NDArray[np.uint32]
+
+
+def matches(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Find which objects of two planes continue each other: the one-to-one choice that shares the most.
+
+    Parameters
+    ----------
+    first, second : ndarray of unsigned int, (Y, X)
+        Labels of two neighbouring planes; 0 is the background.
+
+    Returns
+    -------
+    ndarray of int64, (n, 2)
+        Pairs (label of the first, label of the second), by the first. Two objects can be a pair if they
+        share `LEAST_OVERLAP` of their union, or half of the smaller one.
+
+    Examples
+    --------
+    >>> matches(np.array([[1, 1, 0, 2]]), np.array([[7, 7, 0, 0]]))
+    array([[1, 7]])
+    """
+    both = (first > 0) & (second > 0)
+    if not both.any():
+        return np.zeros((0, 2), np.int64)
+    pairs, shared = np.unique(np.stack([first[both], second[both]], axis=1), axis=0, return_counts=True)
+    pairs = pairs.astype(np.int64)
+    area = [np.bincount(plane.ravel()) for plane in (first, second)]
+    one, other = area[0][pairs[:, 0]], area[1][pairs[:, 1]]
+    union = one + other - shared
+    allowed = (shared >= LEAST_OVERLAP * union) | (2 * shared >= np.minimum(one, other))
+    pairs, iou = pairs[allowed], (shared / union)[allowed]
+    return _assigned(pairs, iou)
+
+
+def _assigned(pairs: npt.NDArray[np.int64], iou: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Solve the assignment in each group of objects that compete; most groups are a single pair."""
+    if not len(pairs):
+        return pairs
+    (_, row), (_, column) = (np.unique(pairs[:, side], return_inverse=True) for side in (0, 1))
+    rows, columns = int(row.max()) + 1, int(column.max()) + 1
+    graph = coo_matrix((np.ones(len(pairs)), (row, rows + column)), shape=(rows + columns,) * 2)
+    _, group = connected_components(graph, directed=False)
+    group = group[row]
+    alone = np.bincount(group)[group] == 1
+    chosen = [pairs[alone]]
+    for one in np.unique(group[~alone]):
+        some = group == one
+        (_, r), (_, c) = (np.unique(pairs[some][:, side], return_inverse=True) for side in (0, 1))
+        gain = np.zeros((int(r.max()) + 1, int(c.max()) + 1))
+        gain[r, c] = iou[some]
+        picked = np.zeros(gain.shape, bool)
+        picked[linear_sum_assignment(gain, maximize=True)] = True
+        chosen.append(pairs[some][picked[r, c]])
+    found = np.concatenate(chosen)
+    return found[np.argsort(found[:, 0], kind="stable")]
+
+
+class PlaneJoiner:
+    """Numbers the objects of planes so that what continues in z has one id.
+
+    Planes may come in any order. Those that still wait for a neighbour are kept: the last one when they come
+    one after the other, the first and the last when they grow to both sides.
+
+    Parameters
+    ----------
+    first_id : int
+        The first id to give.
+
+    Examples
+    --------
+    >>> joiner = PlaneJoiner()
+    >>> joiner.add(0, np.array([[1, 1, 0, 2]], np.uint32))
+    array([[1, 1, 0, 2]], dtype=uint32)
+    >>> joiner.add(1, np.array([[0, 1, 0, 0]], np.uint32))
+    array([[0, 1, 0, 0]], dtype=uint32)
+    """
+
+    def __init__(self, first_id: int = 1) -> None:
+        self._next = first_id
+        self._open: dict[int, Labels] = {}  # planes with a neighbour to come, with their ids
+        self._seen: set[int] = set()
+        self._same: dict[int, int] = {}  # id → smaller id of the same object, where two ids have met
+
+    @property
+    def next_id(self) -> int:
+        """The first id that no object has."""
+        return self._next
+
+    def add(self, z: int, labels: npt.NDArray[Any]) -> Labels:
+        """Take the next plane and return it with ids.
+
+        Parameters
+        ----------
+        z : int
+            Which plane.
+        labels : ndarray of unsigned int, (Y, X)
+            Its objects, numbered in any way; as large as the other planes.
+
+        Returns
+        -------
+        ndarray of uint32
+            An object that continues one of a finished neighbour has its id. One that joins two ids has the
+            smaller; `merged` then tells of the other.
+
+        Raises
+        ------
+        OutputError
+            If there are more objects than ids.
+        """
+        table = np.zeros(int(labels.max(initial=0)) + 1, np.int64)
+        for near in (z - 1, z + 1):
+            if near not in self._open:
+                continue
+            for there, here in matches(self._open[near], labels):
+                known = self._root(int(there))
+                if table[here]:
+                    known = self._unite(int(table[here]), known)
+                table[here] = known
+        new = np.flatnonzero((np.bincount(labels.ravel(), minlength=table.size) > 0) & (table == 0))
+        new = new[new > 0]
+        if self._next + new.size > np.iinfo(np.uint32).max:
+            raise OutputError(f"There are more than {np.iinfo(np.uint32).max} objects.", "Raise the minimum size.")
+        table[new] = self._next + np.arange(new.size)
+        self._next += int(new.size)
+        result: Labels = table.astype(np.uint32)[labels]
+        self._keep(z, result)
+        return result
+
+    def _keep(self, z: int, labels: Labels) -> None:
+        self._seen.add(z)
+        self._open[z] = labels
+        for plane in (z - 1, z, z + 1):
+            if plane - 1 in self._seen and plane + 1 in self._seen:
+                self._open.pop(plane, None)
+
+    @property
+    def merged(self) -> dict[int, int]:
+        """Ids given to planes that turned out to be another object's, and which one's.
+
+        Empty where planes come one after the other, or grow to both sides.
+        """
+        return {old: self._root(old) for old in sorted(self._same)}
+
+    def _root(self, one: int) -> int:
+        while one in self._same:
+            one = self._same[one]
+        return one
+
+    def _unite(self, one: int, other: int) -> int:
+        low, high = sorted((self._root(one), self._root(other)))
+        if low != high:
+            self._same[high] = low
+        return low
