@@ -9,7 +9,6 @@ from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QFormLayout,
-    QHBoxLayout,
     QMenu,
     QPushButton,
     QSpinBox,
@@ -18,7 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.viewer.widgets.icons import IconButton
-from napari_unet.viewer.widgets.parts import enable, sentence_label
+from napari_unet.viewer.widgets.parts import enable, lay_out_question, sentence_label
 
 if TYPE_CHECKING:
     from napari_unet.session.finalizing import FinalPlan
@@ -124,16 +123,7 @@ class InterruptedRow(QWidget):
         self.drop = QPushButton("Drop")
         self.drop.setToolTip("Forget the interrupted round; the model stays as it is")
         self.drop.clicked.connect(lambda: link.run(self.session.drop_interrupted))
-        row = QHBoxLayout()
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.resume)
-        row.addWidget(self.drop)
-        row.addStretch(1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        layout.addWidget(self.sentence)
-        layout.addLayout(row)
+        lay_out_question(self, self.sentence, self.resume, self.drop)
         self.hide()
 
     def refresh(self) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLabel, QMenu, QPushButton, QWidget
 
 from napari_unet.viewer.accepting import Question
 from napari_unet.viewer.widgets.icons import IconButton
 from napari_unet.viewer.widgets.keys import KeysDialog
 from napari_unet.viewer.widgets.next import NextRegion
-from napari_unet.viewer.widgets.parts import Section, SplitButton, enable, sentence_label
+from napari_unet.viewer.widgets.parts import Section, SplitButton, enable, lay_out_question, sentence_label
 
 if TYPE_CHECKING:
     from napari_unet.viewer.link import ViewerLink
@@ -129,15 +129,7 @@ class QuestionBar(QFrame):
         self.yes, self.no = QPushButton("Accept"), QPushButton("Cancel")
         self.yes.clicked.connect(lambda: link.accepting.confirm())
         self.no.clicked.connect(lambda: link.accepting.cancel())
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.yes)
-        buttons.addWidget(self.no)
-        buttons.addStretch(1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 4, 6, 4)
-        layout.setSpacing(3)
-        layout.addWidget(self.sentence)
-        layout.addLayout(buttons)
+        lay_out_question(self, self.sentence, self.yes, self.no, margins=(6, 4))
         link.accepting.asked.connect(self._show)
         self.hide()
 
@@ -164,14 +156,7 @@ class KeyList(QWidget):
         self.change = QPushButton("Change keys…")
         self.change.setToolTip("Choose other keys; they are kept for the next time")
         self.change.clicked.connect(self._open)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
-        layout.addWidget(self.text)
-        row = QHBoxLayout()
-        row.addWidget(self.change)
-        row.addStretch(1)
-        layout.addLayout(row)
+        lay_out_question(self, self.text, self.change)
         self.refresh()
         self.hide()
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QWidget
 
-from napari_unet.viewer.widgets.parts import enable, sentence_label
+from napari_unet.viewer.widgets.parts import enable, lay_out_question, sentence_label
 
 if TYPE_CHECKING:
     from napari_unet.viewer.link import ViewerLink
@@ -33,16 +33,7 @@ class NextRegion(QWidget):
         self.done.clicked.connect(lambda: link.done_region())
         self.skip = QPushButton()
         self.skip.clicked.connect(lambda: link.skip_region())
-        row = QHBoxLayout()
-        row.setSpacing(4)
-        row.addWidget(self.done)
-        row.addWidget(self.skip)
-        row.addStretch(1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
-        layout.addWidget(self.reason)
-        layout.addLayout(row)
+        lay_out_question(self, self.reason, self.done, self.skip)
         self.refresh()
 
     def refresh(self) -> None:

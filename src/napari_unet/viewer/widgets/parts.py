@@ -132,6 +132,33 @@ def sentence_label(text: str = "", dim: bool = False) -> QLabel:
     return label
 
 
+def lay_out_question(widget: QWidget, sentence: QLabel, *buttons: QWidget, margins: tuple[int, int] = (0, 0)) -> None:
+    """Lay out a widget as a sentence above a row of buttons.
+
+    Parameters
+    ----------
+    widget : QWidget
+        Without a layout yet.
+    sentence : QLabel
+        What is said or asked.
+    buttons : QWidget
+        The answers, from left to right.
+    margins : tuple of int
+        At the sides, above and below.
+    """
+    row = QHBoxLayout()
+    row.setSpacing(4)
+    for button in buttons:
+        row.addWidget(button)
+    row.addStretch(1)
+    layout = QVBoxLayout(widget)
+    aside, above = margins
+    layout.setContentsMargins(aside, above, aside, above)
+    layout.setSpacing(3)
+    layout.addWidget(sentence)
+    layout.addLayout(row)
+
+
 class SplitButton(QWidget):
     """A button with a second one beside it that opens a menu of variants.
 
