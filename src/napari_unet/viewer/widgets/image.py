@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QMenu
 from napari_unet.errors import AxesError, UserError
 from napari_unet.image.source import ImageSource
 from napari_unet.viewer.images import question_of
+from napari_unet.viewer.widgets.group import GroupRow
 from napari_unet.viewer.widgets.icons import IconButton
 from napari_unet.viewer.widgets.parts import Section, sentence_label
 
@@ -50,6 +51,8 @@ class ImageSection(Section):
         self.size_form = _SizeForm(self)
         self.size_form.hide()
         self.body.addWidget(self.size_form)
+        self.group = GroupRow(link)
+        self.body.addWidget(self.group)
         self.refresh()
 
     def _on_chosen(self, index: int) -> None:
@@ -116,6 +119,7 @@ class ImageSection(Section):
         self.pin.blockSignals(True)
         self.pin.setChecked(self.image.pinned)
         self.pin.blockSignals(False)
+        self.group.refresh()
         asks = isinstance(problem, AxesError)
         self.facts.setText(describe(source, problem))
         self.channels.setVisible(source is not None)
