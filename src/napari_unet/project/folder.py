@@ -22,7 +22,7 @@ from napari_unet.io.atomic import atomic_path
 from napari_unet.project.lock import FolderLock
 
 SCHEMA = 1
-_FOLDERS = ("models", "scores", "truths", "images")
+_FOLDERS = ("models", "scores", "truths", "images", "pyramids")
 
 
 class WorkFolder:
@@ -38,6 +38,7 @@ class WorkFolder:
           truths/<image>/           journals: what the user said, what was predicted
           models/001.safetensors    each candidate and each imported checkpoint
           images/                   copies of images that had no file
+          pyramids/<image>/         labels of large images, as OME-Zarr
           scores/                   memory-mapped scores, removed when the work is closed
           lock                      held while a process has the project open
 

@@ -22,6 +22,7 @@ from napari_unet.learning.truth import Truth
 from napari_unet.project.folder import WorkFolder
 from napari_unet.session.documents import Documents
 from napari_unet.session.history import History
+from napari_unet.session.large import is_large
 from napari_unet.session.running import Running
 from napari_unet.session.settings import SessionSettings
 from napari_unet.session.state import (
@@ -80,7 +81,7 @@ class SessionCore(Running):
     def add_image(self, source: ImageSource) -> str:
         """Take an image into the session and return its id."""
         image_id = f"{source.name}-{next(self._numbers)}"
-        self.images[image_id] = ImageState(image_id, source)
+        self.images[image_id] = ImageState(image_id, source, large=is_large(source, self.settings.options.memory_gb))
         self.events.images_changed.emit()
         return image_id
 
@@ -142,8 +143,19 @@ class SessionCore(Running):
         return None if labels is None else labels.array
 
     def ensure_labels(self, image_id: str) -> LabelState:
-        """Return the labels of an image, made empty if need be."""
+        """Return the labels of an image, made empty if need be.
+
+        Raises
+        ------
+        UserError
+            If no model is chosen, or the image is too large to be corrected as a whole.
+        """
         labels = self.labels(image_id)
+        if self.image(image_id).large:
+            raise UserError(
+                "This image is corrected in work areas: it is too large, or has several levels.",
+                "Zoom to a place, then click Work area.",
+            )
         if labels is None:
             image, model = self.image(image_id), self.need_model()
             instances = is_instances(model.header.output, self.settings.objects.connected)
@@ -153,10 +165,15 @@ class SessionCore(Running):
             dtype = np.uint32 if instances else np.uint16
             array = np.zeros([lengths[letter] for letter in axes], dtype)
             rim_z = 1 if model.header.ndim == 3 else 0
-            truth = Truth(canonical_view(array, axes), empty=True, instances=instances, rim_z=rim_z)
-            labels = image.labels[self.key(model)] = LabelState(truth, array)
+            labels = image.labels[self.key(model)] = self.fresh_labels(image, array, axes, instances, rim_z)
             self.events.labels_created.emit(image_id)
         return labels
+
+    def fresh_labels(
+        self, image: ImageState, array: npt.NDArray[Any], axes: str, instances: bool, rim_z: int
+    ) -> LabelState:
+        """Return new labels over an array of zeros."""
+        return LabelState(Truth(canonical_view(array, axes), empty=True, instances=instances, rim_z=rim_z), array)
 
     def lazy_source(self, image_id: str) -> ImageSource:
         """Return the image such that a worker process reads it piece by piece."""

@@ -15,7 +15,7 @@ from napari_unet.model.checkpoint import find_checkpoint, own_header, read_heade
 from napari_unet.model.header import CheckpointHeader
 from napari_unet.project.images import describe
 from napari_unet.session.settings import SessionSettings
-from napari_unet.session.state import ImageState, ModelVersion, Origin, TruthKey
+from napari_unet.session.state import Area, ImageState, ModelVersion, Origin, TruthKey
 from napari_unet.session.tracking import TruthTracker
 
 LastView = tuple[str, tuple[int, Box] | None, bool, tuple[int, ...]]
@@ -59,7 +59,25 @@ def image_to_json(
         "copied": copy is not None,
         "parts": describe(image.source, folder, copy),
         "truths": truths,
+        "large": image.large,
+        "area": None if image.area is None else area_to_json(image.area),
     }
+
+
+def area_to_json(area: Area) -> dict[str, Any]:
+    """Return a work area as JSON values."""
+    return {"parent": area.parent, "t": area.t, "box": [[int(s.start), int(s.stop)] for s in area.box]}
+
+
+def area_from_json(value: Mapping[str, Any]) -> Area:
+    """Return a work area from JSON values."""
+    ends = value["box"]
+    return Area(str(value["parent"]), int(value["t"]), as_box([int(a) for a, _ in ends], [int(b) for _, b in ends]))
+
+
+def says_something(entry: Mapping[str, Any]) -> bool:
+    """Whether the user said anything in an image of the project, or in one of its work areas."""
+    return bool(entry.get("areas_known")) or any(truth["known"] for truth in entry["truths"])
 
 
 def settings_to_json(settings: SessionSettings) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class Finding(Modelling):
         request = SuggestRequest(
             model.path,
             self._parent_path(model.header),
-            tuple(self._lookable(image) for image in self.images.values()),
+            tuple(self._lookable(image) for image in self.images.values() if not image.large),
             self.settings.seed,
             self._drawn,
             tuple(self._visited),

@@ -15,6 +15,7 @@ from napari_unet.session.describing import (
     image_folder,
     image_to_json,
     models_to_json,
+    says_something,
     settings_from_json,
     settings_to_json,
     truth_name,
@@ -104,7 +105,7 @@ class Listing(Keeping):
         before = {entry["id"]: entry for entry in self._images_json}
         for image_id, entry in before.items():
             # What was corrected in an image that was taken off the screen is not thrown away.
-            if image_id not in self.images and any(truth["known"] for truth in entry["truths"]):
+            if image_id not in self.images and says_something(entry):
                 self._gone.setdefault(image_id, entry)
         entries = [
             image_to_json(
@@ -124,7 +125,7 @@ class Listing(Keeping):
             self._gone[image_id] = {**self._gone[image_id], "parts": parts, "copied": copied}
 
     def _on_models(self) -> None:
-        finished = getattr(self, "last_round", None)
+        finished = getattr(self, "newest_round", None)
         if finished is not None:
             self._decisions[Path(finished.candidate.path).name] = asdict(finished.decision)
         if self.model is not None:

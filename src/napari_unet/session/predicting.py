@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,6 +15,36 @@ from napari_unet.session.core import SessionCore
 from napari_unet.session.state import LabelState, Origin
 from napari_unet.session.steps import LabelStep, PredictionStep
 from napari_unet.session.tasks import CHUNK, LabelBlock
+
+
+class Writer(Protocol):
+    """Takes the labels of one segmentation while they come."""
+
+    @property
+    def scores(self) -> str:
+        """File of scores that what is there now came from; empty if there is none."""
+        ...
+
+    @property
+    def stopped(self) -> str:
+        """What is said when the segmentation was stopped."""
+        ...
+
+    def prepare(self, report: object) -> Iterator[object]:
+        """Turn what a job reports into what `take` gets; runs off the main thread."""
+        ...
+
+    def take(self, report: Any) -> None:
+        """Take one such piece, on the main thread."""
+        ...
+
+    def finish(self, origin: Origin, then: Callable[[LabelStep | None], None] = lambda step: None) -> None:
+        """Note where the labels came from, and hand on the step of the history if there is one."""
+        ...
+
+    def take_back(self) -> None:
+        """End after a failure."""
+        ...
 
 
 class PredictionWriter:
@@ -36,6 +67,16 @@ class PredictionWriter:
         self._edits: list[PredictionEdit] = []
         self._provisional: list[_Provisional] = []
 
+    @property
+    def scores(self) -> str:
+        """File of scores that the labels on screen came from."""
+        return self._labels.origin.scores
+
+    @property
+    def stopped(self) -> str:
+        """What is said when the segmentation was stopped."""
+        return "Stopped; the finished tiles stay. Undo takes them back."
+
     def prepare(self, report: object) -> Iterator[object]:
         """Give objects their ids and cut the block into chunks; runs off the main thread."""
         if not isinstance(report, LabelBlock):
@@ -44,7 +85,7 @@ class PredictionWriter:
         table = None
         if self._labels.truth.instances:
             table = inherit_ids(report.labels, self._labels.truth, report.t, report.box).astype(np.uint32)
-        for chunk, part in _chunks(report.box):
+        for chunk, part in chunks(report.box):
             values = report.labels[part]
             yield replace(report, box=chunk, labels=values if table is None else np.take(table, values))
 
@@ -110,7 +151,7 @@ class _Provisional:
             self.left -= volume(common)
 
 
-def _chunks(box: Box) -> Iterator[tuple[Box, Box]]:
+def chunks(box: Box) -> Iterator[tuple[Box, Box]]:
     """Yield (chunk, chunk relative to the box), small enough to be written between two frames."""
     z, y, x = box
     for plane in range(z.start, z.stop):

@@ -22,7 +22,7 @@ from napari_unet.project.fingerprint import Fingerprint
 from napari_unet.project.folder import WorkFolder
 from napari_unet.project.images import open_again
 from napari_unet.project.truths import TruthFiles
-from napari_unet.session.describing import model_from_json, origin_from_json, unlisted_model
+from napari_unet.session.describing import model_from_json, origin_from_json, says_something, unlisted_model
 from napari_unet.session.history import History
 from napari_unet.session.saving import Saving
 from napari_unet.session.state import Curve, ImageState, LabelState
@@ -145,7 +145,7 @@ class Restoring(Saving, Training):
             source, touched = open_again(entry["parts"], folder.path, name)
         except UserError as error:
             self._gone[image_id] = entry
-            if any(truth["known"] for truth in entry["truths"]):
+            if says_something(entry):
                 self.missing_images[image_id] = MissingImage(image_id, name, error)
                 problems.append(error)
             return

@@ -8,16 +8,17 @@ from pathlib import Path
 
 from napari_unet.errors import UserError
 from napari_unet.image.boxes import Box
+from napari_unet.image.source import ImageSource
 from napari_unet.inference.objects import ObjectSettings
+from napari_unet.inference.windowing import Window
 from napari_unet.jobs import Job, JobRunner, JobState
 from napari_unet.project.folder import WorkFolder
 from napari_unet.session.core import SessionCore
-from napari_unet.session.predicting import PredictionWriter
+from napari_unet.session.predicting import PredictionWriter, Writer
 from napari_unet.session.state import ModelVersion, Origin, statistics_key
 from napari_unet.session.steps import LabelStep
 from napari_unet.session.tasks import (
     DecodeRequest,
-    LabelBlock,
     Prepared,
     SegmentRequest,
     SegmentResult,
@@ -102,13 +103,13 @@ class Segmenting(SessionCore):
             )
         for name in ("segment", "model"):
             self.need_idle(name)
-        image, labels = self.image(image_id), self.ensure_labels(image_id)
+        image, writer = self.image(image_id), self.writer(image_id, title)
         self.last_view = (image_id, view, only_view, times)
         measured = statistics_key(version.header)
-        writer = PredictionWriter(self, image_id, labels, title)
+        source, window = self.seen_by_model(image_id)
         request = SegmentRequest(
             version.path,
-            self.lazy_source(image_id),
+            source,
             image.statistics.get(measured),
             times,
             view,
@@ -116,8 +117,9 @@ class Segmenting(SessionCore):
             self.settings.device,
             self.settings.precision,
             self.settings.objects,
-            str(self.folder.new_scores((labels.origin.scores,))),
+            str(self.folder.new_scores((writer.scores,))),
             self.settings.options,
+            window,
         )
         settings: dict[str, object] = {"objects": asdict(request.objects), "options": asdict(request.options)}
         origin = Origin(version.header, settings, request.scores or "")
@@ -127,7 +129,7 @@ class Segmenting(SessionCore):
                 image.statistics[measured] = report.statistics
                 if "segment" in self.jobs:
                     self.jobs["segment"].note = " ".join(report.notes)
-            elif isinstance(report, LabelBlock):
+            else:
                 writer.take(report)
 
         def done(result: SegmentResult) -> None:
@@ -137,7 +139,7 @@ class Segmenting(SessionCore):
         def stopped(job: Job) -> None:
             if job.state is JobState.CANCELLED:
                 writer.finish(origin, then)
-                self.events.message.emit("info", "Stopped; the finished tiles stay. Undo takes them back.", "")
+                self.events.message.emit("info", writer.stopped, "")
             else:
                 writer.take_back()
                 then(None)
@@ -151,6 +153,30 @@ class Segmenting(SessionCore):
             on_stopped=stopped,
             prepare=writer.prepare,
         )
+
+    def writer(self, image_id: str, title: str) -> Writer:
+        """Return what takes the labels of a segmentation of an image."""
+        return PredictionWriter(self, image_id, self.ensure_labels(image_id), title)
+
+    def seen_by_model(self, image_id: str) -> tuple[ImageSource, Window | None]:
+        """Return the image that a model reads, and which part of it is wanted if it is not all."""
+        return self.lazy_source(image_id), None
+
+    def look_at(self, image_id: str, t: int, view: Box) -> None:
+        """Tell that the user looks elsewhere: a segmentation of this image goes on there.
+
+        Parameters
+        ----------
+        image_id : str
+            Which image.
+        t : int
+            Time point on screen.
+        view : tuple of slice
+            (z, y, x) box on screen.
+        """
+        running = self.jobs.get("segment")
+        if running is not None and self.last_view is not None and self.last_view[0] == image_id:
+            running.job.steer((t, view))
 
     def segment_again(
         self,

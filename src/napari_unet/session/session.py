@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from napari_unet.session.areas import Areas
 from napari_unet.session.comparing import Comparing
 from napari_unet.session.exporting import Exporting
 from napari_unet.session.refitting import Refitting
-from napari_unet.session.reopening import Reopening
 from napari_unet.session.resuming import Resuming
 from napari_unet.session.suggesting import Suggesting
 
 
-class Session(Reopening, Suggesting, Resuming, Comparing, Refitting, Exporting):
+class Session(Areas, Suggesting, Resuming, Comparing, Refitting, Exporting):
     """Images, labels, models and jobs of one viewer or one script.
 
     Commands are methods; what they change is told through `events`, on the main thread. Nothing

@@ -90,14 +90,49 @@ class LabelState:
         return self.origin.frames
 
 
+@dataclass(frozen=True)
+class Area:
+    """Which part of a large image an image of the session is.
+
+    Parameters
+    ----------
+    parent : str
+        Id of the large image.
+    t : int
+        Time point of it.
+    box : tuple of slice
+        (z, y, x) in it.
+    """
+
+    parent: str
+    t: int
+    box: Box
+
+
 @dataclass
 class ImageState:
-    """One image of the session."""
+    """One image of the session.
+
+    Attributes
+    ----------
+    image_id : str
+    source : ImageSource
+    labels : dict
+        What is known and predicted, by the meaning of the labels.
+    statistics : dict
+        Measured once for each way of normalizing.
+    large : bool
+        Its labels are a pyramid on the disk, and only its work areas can be corrected.
+    area : Area or None
+        It is a work area of a large image.
+    """
 
     image_id: str
     source: ImageSource
     labels: dict[TruthKey, LabelState] = field(default_factory=dict)
     statistics: dict[StatisticsKey, Statistics] = field(default_factory=dict)
+    large: bool = False
+    area: Area | None = None
 
 
 @dataclass(frozen=True)
@@ -172,6 +207,8 @@ class SessionEvents(SignalGroup):
     labels_created = Signal(str)  # image id: `Session.labels_array` is a new array
     labels_changed = Signal(str, int, tuple)  # image id, time point, (z, y, x) box
     known_changed = Signal(str)
+    pyramid_changed = Signal(str, int, tuple)  # id of a large image, time point, (z, y, x) box
+    area_changed = Signal(str)  # id of a large image: it has another work area, or none
     job_changed = Signal(str)  # "segment", "train", "model"
     round_changed = Signal()
     history_changed = Signal()

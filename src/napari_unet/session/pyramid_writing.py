@@ -1,0 +1,156 @@
+"""The way of a prediction into the labels of a large image: block by block onto the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.errors import OutputError
+from napari_unet.image.boxes import Box, inside, overlap
+from napari_unet.learning.counting import IdCounter
+from napari_unet.learning.identity import inherit_ids
+from napari_unet.project.pyramid import LabelPyramid
+from napari_unet.session.core import SessionCore
+from napari_unet.session.predicting import chunks
+from napari_unet.session.state import Area, LabelState, Origin
+from napari_unet.session.steps import LabelStep
+from napari_unet.session.tasks import LabelBlock
+from napari_unet.session.tracking import origin_to_json
+
+STOPPED = "Stopped; the finished tiles stay."
+
+
+@dataclass(frozen=True)
+class WorkedOn:
+    """A work area of the image that is segmented, with the labels that it has there."""
+
+    image_id: str
+    area: Area
+    labels: LabelState
+
+
+@dataclass(frozen=True)
+class Written:
+    """A box of the pyramid that was written."""
+
+    t: int
+    box: Box
+
+
+class PyramidWriter:
+    """Writes the blocks of one segmentation into a pyramid, and into the work areas that they meet.
+
+    ::
+
+        block ──► ids ──► pyramid on the disk          off the main thread
+                   └────► work areas, where unknown    on the main thread; what is known there is written
+                                                       over the block again
+
+    Parameters
+    ----------
+    session : SessionCore
+        Whose labels.
+    image_id : str
+        Which image.
+    pyramid : LabelPyramid
+        Its labels.
+    ids : IdCounter or None
+        Gives ids to objects; None for classes.
+    areas : sequence of WorkedOn
+        Its work areas.
+    """
+
+    scores = ""
+    stopped = STOPPED
+
+    def __init__(
+        self,
+        session: SessionCore,
+        image_id: str,
+        pyramid: LabelPyramid,
+        ids: IdCounter | None,
+        areas: Sequence[WorkedOn],
+    ) -> None:
+        self._session, self._image_id, self._pyramid = session, image_id, pyramid
+        self._ids, self._areas = ids, tuple(areas)
+        self._table = np.zeros(1, np.int64)  # the id of each object of this run, as far as it was seen
+
+    def prepare(self, report: object) -> Iterator[object]:
+        """Give objects their ids, write the block to the disk, and cut out what the work areas get."""
+        if not isinstance(report, LabelBlock):
+            yield report
+            return
+        meeting = [
+            (one, common)
+            for one in self._areas
+            if one.area.t == report.t and (common := overlap(one.area.box, report.box)) is not None
+        ]
+        labels = report.labels
+        if self._ids is not None:
+            labels = self._numbered(report, meeting, self._ids)
+        self._pyramid.write(report.t, report.box, labels.astype(self._pyramid.dtype, copy=False))
+        yield Written(report.t, report.box)
+        for one, common in meeting:
+            part = labels[inside(common, report.box)]
+            for chunk, piece in chunks(inside(common, one.area.box)):
+                yield one, replace(report, t=0, box=chunk, labels=part[piece])
+
+    def _numbered(
+        self, report: LabelBlock, meeting: Sequence[tuple[WorkedOn, Box]], ids: IdCounter
+    ) -> npt.NDArray[Any]:
+        """Return the block with ids that mean one object in the whole image.
+
+        What a tile shows before objects are joined is numbered by itself; final blocks of one run share
+        their numbers. An object that lies on a known one of a work area takes its id.
+        """
+        largest = int(report.labels.max(initial=0))
+        table = np.zeros(largest + 1, np.int64)
+        if not report.provisional:
+            if self._table.size <= largest:
+                self._table = np.concatenate([self._table, np.zeros(largest + 1 - self._table.size, np.int64)])
+            table = self._table
+        for one, common in meeting:
+            part = report.labels[inside(common, report.box)]
+            found = inherit_ids(part, one.labels.truth, 0, inside(common, one.area.box))
+            new = np.flatnonzero((found > 0) & (table[: found.size] == 0))
+            table[new] = found[new]
+        seen = np.unique(report.labels)
+        fresh = seen[(seen > 0) & (table[seen] == 0)]
+        if fresh.size:
+            table[fresh] = ids.take(fresh.size) + np.arange(fresh.size)
+        if ids.last > np.iinfo(self._pyramid.dtype).max:
+            raise OutputError(
+                f"No object id is left in labels of type {self._pyramid.dtype}.", "Segment the image in a new project."
+            )
+        return table[report.labels]
+
+    def take(self, report: Any) -> None:
+        """Tell what was written, and write into work areas, unless a stroke is under way there: then it waits."""
+        if isinstance(report, Written):
+            self._session.events.pyramid_changed.emit(self._image_id, report.t, report.box)
+        elif isinstance(report, tuple):
+            one, block = report
+            self._session.when_not_stroking(one.labels, lambda: self._write(one, block))
+
+    def _write(self, one: WorkedOn, block: LabelBlock) -> None:
+        one.labels.truth.write_prediction(block.t, block.box, block.labels)
+        self._session.tell_places(one.image_id, one.labels, ((block.t, block.box),))
+
+    def finish(self, origin: Origin, then: Callable[[LabelStep | None], None] = lambda step: None) -> None:
+        """Note where the labels came from; there is no step of the history."""
+        self._note(origin)
+        for one in self._areas:
+            one.labels.origin = replace(origin, scores="", frames=())
+        then(None)
+
+    def take_back(self) -> None:
+        """Keep what was finished: it may be hours of work, and the next run writes over it."""
+        self._note(None)
+
+    def _note(self, origin: Origin | None) -> None:
+        values = {} if origin is None else {"origin": origin_to_json(origin)}
+        self._pyramid.note({**values, "last_id": 0 if self._ids is None else self._ids.last})
