@@ -23,6 +23,7 @@ class Deciding(Numbers, Modelling):
 
     preview_shown = True
     last_round: Round | None = None  # that was measured
+    newest_round: Round | None = None  # measured or not
     last_corrected: tuple[str, int] | None = None  # image id and time point
     _last_edit: float | None = None  # when it was, on the monotonic clock; None once it was learned from
     _previewing: Round | None = None  # whose preview is being segmented
@@ -65,6 +66,7 @@ class Deciding(Numbers, Modelling):
     def _remove(self, dropped: Round) -> None:
         """Remove the model of a refit, of which there may be many, once no preview reads it."""
         self.versions = [version for version in self.versions if version is not dropped.candidate]
+        self.newest_round = None if self.newest_round is dropped else self.newest_round
         folder, path = self.folder, Path(dropped.candidate.path)
         self.when_idle(("segment",), lambda: folder.remove_model(path))
 
@@ -128,6 +130,7 @@ class Deciding(Numbers, Modelling):
     def _decide(self, parent: ModelVersion, outcome: TrainOutcome) -> None:
         candidate = ModelVersion(outcome.path, outcome.header, outcome.decision.sentence)
         finished = Round(parent, candidate, outcome.decision, outcome.steps, quick=not outcome.measured)
+        self.newest_round = finished
         if outcome.measured:
             self.last_round = finished
         verdict = outcome.decision.verdict

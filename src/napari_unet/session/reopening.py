@@ -186,7 +186,7 @@ class Reopening(Restoring):
         self.model = None if current is None else moved.get(id(current), current)
         # Steps that change the model speak of the old paths.
         self.history.forget(lambda step: isinstance(step, ModelStep))
-        self.last_round = None
+        self.last_round, self.newest_round = None, None
         for image_id, copy in tuple(self._copies.items()):
             path = new / Path(copy).relative_to(old)
             self._copies[image_id] = str(path)

@@ -93,7 +93,7 @@ class Restoring(Saving, Training):
         self._images_json, self._used = [], frozenset()
         self.history, self.curve = History(), Curve()
         self.model, self.round, self.preview = None, None, None
-        self.last_view, self.last_round, self._open = None, None, None
+        self.last_view, self.last_round, self.newest_round, self._open = None, None, None, None
         self.last_corrected, self._last_edit = None, None
 
     def _tell_opened(self, problems: list[UserError]) -> None:
