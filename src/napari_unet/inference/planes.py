@@ -104,8 +104,8 @@ class PlaneJoiner:
 
     def __init__(self, first_id: int = 1) -> None:
         self._next = first_id
-        self._open: dict[int, Labels] = {}  # planes with a neighbour to come, with their ids
-        self._seen: set[int] = set()
+        self._open: dict[tuple[int, int], Labels] = {}  # (t, z) of planes with a neighbour to come, with their ids
+        self._seen: set[tuple[int, int]] = set()
         self._same: dict[int, int] = {}  # id → smaller id of the same object, where two ids have met
 
     @property
@@ -113,7 +113,7 @@ class PlaneJoiner:
         """The first id that no object has."""
         return self._next
 
-    def add(self, z: int, labels: npt.NDArray[Any]) -> Labels:
+    def add(self, z: int, labels: npt.NDArray[Any], t: int = 0) -> Labels:
         """Take the next plane and return it with ids.
 
         Parameters
@@ -122,6 +122,8 @@ class PlaneJoiner:
             Which plane.
         labels : ndarray of unsigned int, (Y, X)
             Its objects, numbered in any way; as large as the other planes.
+        t : int
+            Time point; nothing is joined between them, and no id is given twice.
 
         Returns
         -------
@@ -135,7 +137,7 @@ class PlaneJoiner:
             If there are more objects than ids.
         """
         table = np.zeros(int(labels.max(initial=0)) + 1, np.int64)
-        for near in (z - 1, z + 1):
+        for near in ((t, z - 1), (t, z + 1)):
             if near not in self._open:
                 continue
             for there, here in matches(self._open[near], labels):
@@ -150,15 +152,15 @@ class PlaneJoiner:
         table[new] = self._next + np.arange(new.size)
         self._next += int(new.size)
         result: Labels = table.astype(np.uint32)[labels]
-        self._keep(z, result)
+        self._keep(t, z, result)
         return result
 
-    def _keep(self, z: int, labels: Labels) -> None:
-        self._seen.add(z)
-        self._open[z] = labels
+    def _keep(self, t: int, z: int, labels: Labels) -> None:
+        self._seen.add((t, z))
+        self._open[t, z] = labels
         for plane in (z - 1, z, z + 1):
-            if plane - 1 in self._seen and plane + 1 in self._seen:
-                self._open.pop(plane, None)
+            if {(t, plane - 1), (t, plane + 1)} <= self._seen:
+                self._open.pop((t, plane), None)
 
     @property
     def merged(self) -> dict[int, int]:

@@ -10,8 +10,8 @@ import numpy as np
 
 from napari_unet.image.boxes import Box, inside, overlap, volume
 from napari_unet.learning.edits import PredictionEdit, combine
-from napari_unet.learning.identity import inherit_ids
 from napari_unet.session.core import SessionCore
+from napari_unet.session.inheriting import Inheriting
 from napari_unet.session.state import LabelState, Origin
 from napari_unet.session.steps import LabelStep, PredictionStep
 from napari_unet.session.tasks import CHUNK, LabelBlock
@@ -66,6 +66,7 @@ class PredictionWriter:
         self._session, self._image_id, self._labels, self._title = session, image_id, labels, title
         self._edits: list[PredictionEdit] = []
         self._provisional: list[_Provisional] = []
+        self._ids = Inheriting(labels.truth)
 
     @property
     def scores(self) -> str:
@@ -84,7 +85,7 @@ class PredictionWriter:
             return
         table = None
         if self._labels.truth.instances:
-            table = inherit_ids(report.labels, self._labels.truth, report.t, report.box).astype(np.uint32)
+            table = self._ids.table(report)
         for chunk, part in chunks(report.box):
             values = report.labels[part]
             yield replace(report, box=chunk, labels=values if table is None else np.take(table, values))

@@ -14,15 +14,14 @@ from napari_unet.inference.windowing import Window
 from napari_unet.jobs import Job, JobRunner, JobState
 from napari_unet.project.folder import WorkFolder
 from napari_unet.session.core import SessionCore
+from napari_unet.session.decode_tasks import DecodeRequest, decode_again
 from napari_unet.session.predicting import PredictionWriter, Writer
 from napari_unet.session.state import ModelVersion, Origin, statistics_key
 from napari_unet.session.steps import LabelStep
 from napari_unet.session.tasks import (
-    DecodeRequest,
     Prepared,
     SegmentRequest,
     SegmentResult,
-    decode_again,
     segment,
 )
 
@@ -202,8 +201,17 @@ class Segmenting(SessionCore):
         others = tuple(other for other in times if other != t) if t in times and not only_view else ()
         return image_id, None if view is None else (t, view[1]), only_view, (t, *others)
 
-    def decode(self, image_id: str, objects: ObjectSettings) -> Job | None:
+    def decode(self, image_id: str, objects: ObjectSettings, view: View | None = None) -> Job | None:
         """Turn the kept scores into labels with other settings, without the network.
+
+        Parameters
+        ----------
+        image_id : str
+            Which image.
+        objects : ObjectSettings
+            The settings; from now on those of the session.
+        view : tuple, optional
+            (t, (z, y, x) box) on screen; what it shows is decoded first.
 
         Raises
         ------
@@ -218,11 +226,13 @@ class Segmenting(SessionCore):
         if labels is None or origin.model is None or not origin.frames or not Path(origin.scores).is_file():
             raise UserError("There are no scores to decode again.", "Click Segment first.")
         writer = PredictionWriter(self, image_id, labels, "threshold")
-        flat = origin.model.ndim == 2
-        request = DecodeRequest(origin.scores, origin.model.output, objects, origin.frames, flat)
+        # A 2D model's frame is a plane, unless it has looked in three directions.
+        flat = origin.model.ndim == 2 and all(box[0].stop - box[0].start == 1 for _, box in origin.frames)
+        joined = self.settings.options.join_z
+        request = DecodeRequest(origin.scores, origin.model.output, objects, origin.frames, flat, joined, view)
 
         def done(result: int) -> None:
-            writer.finish(replace(origin, settings={**origin.settings, "objects": asdict(objects)}))
+            writer.finish(replace(origin, settings={**origin.settings, "objects": asdict(objects), "joined": joined}))
 
         return self.start_job(
             "segment",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.objects import ObjectSettings, decode
 from napari_unet.inference.options import PredictOptions
+from napari_unet.inference.planes import PlaneJoiner
 from napari_unet.inference.windowing import Window
 from napari_unet.jobs import JobContext
 from napari_unet.model.header import Output
@@ -87,12 +89,16 @@ class Prepared:
 
 @dataclass(frozen=True)
 class LabelBlock:
-    """Labels of a box. Objects of a tile are provisional until the whole frame is decoded."""
+    """Labels of a box. Objects of a tile are provisional until the whole frame is decoded.
+
+    If planes are `joined`, an id stands for the same object in all blocks that are not provisional.
+    """
 
     t: int
     box: Box
     labels: npt.NDArray[np.uint32]
     provisional: bool
+    joined: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,6 +148,7 @@ class _Frames:
         self._covered: dict[tuple[int, int | None], Box] = {}
         self._frame: tuple[int, int | None] = (0, None)
         self._last = 0
+        self._joiner = PlaneJoiner() if flat and self._objects and request.options.join_z else None
         self._scores: npt.NDArray[np.float16] | None = None
         if output.kind != "classes":
             shape = (request.source.n_times, channels, *self._shape)
@@ -169,10 +176,22 @@ class _Frames:
         return self._decoded(self._scores[self._frame[0]][(slice(None), *box)].astype(np.float32))
 
     def numbered(self, labels: npt.NDArray[np.uint32]) -> LabelBlock:
-        """Make ids unique over the planes and time points of one segmentation."""
+        """Make ids unique over the planes and time points of one segmentation, and join planes."""
+        (t, z), box = self._frame, self._covered[self._frame]
+        if self._joiner is not None and z is not None:
+            return LabelBlock(t, box, self._joiner.add(z, labels[0], t)[None], provisional=False, joined=True)
         labels[labels > 0] += self._last
         self._last = max(self._last, int(labels.max(initial=0)))
-        return LabelBlock(self._frame[0], self._covered[self._frame], labels, provisional=False)
+        return LabelBlock(t, box, labels, provisional=False)
+
+    def rejoined(self, run: Callable[..., Any]) -> Iterator[LabelBlock]:
+        """Give the planes anew, in order, if objects turned out to be one after they had been given."""
+        if self._joiner is None or not self._joiner.merged:
+            return
+        self._joiner = PlaneJoiner()
+        for t, box in sorted(self.done, key=lambda frame: (frame[0], frame[1][0].start)):
+            self._frame = (t, box[0].start)
+            yield self.numbered(run(self.found))
 
     @property
     def done(self) -> tuple[tuple[int, Box], ...]:
@@ -221,7 +240,7 @@ def segment(context: JobContext, request: SegmentRequest) -> SegmentResult:
         stream = map(window.scores, stream)
         request = replace(request, source=crop_source(request.source, window.t, window.box))
     context.report(Prepared(statistics, (predictor.sentence, *predictor.notes)))
-    frames = _Frames(request, header.output, header.out_channels, header.ndim == 2)
+    frames = _Frames(request, header.output, header.out_channels, plan.flat)
     done = 0
     for scores in stream:
         tile, done = scores.tile, scores.done
@@ -230,31 +249,6 @@ def segment(context: JobContext, request: SegmentRequest) -> SegmentResult:
             context.report(frames.numbered(context.run(frames.found)))
         context.progress(done, scores.total, "segmenting")
     context.check()
+    for block in frames.rejoined(context.run):
+        context.report(block)
     return SegmentResult(done, time.perf_counter() - start, frames.done)
-
-
-@dataclass(frozen=True)
-class DecodeRequest:
-    """Scores kept by `segment`, and the frames in it to be decoded with other settings."""
-
-    scores: str
-    output: Output
-    objects: ObjectSettings
-    frames: tuple[tuple[int, Box], ...]
-    flat: bool
-
-
-def decode_again(context: JobContext, request: DecodeRequest) -> int:
-    """Decode kept scores with other settings; reports one `LabelBlock` per frame, returns the largest id."""
-    scores: npt.NDArray[Any] = np.load(request.scores, mmap_mode="r")
-    last = 0
-    for n, (t, box) in enumerate(request.frames):
-        context.check()
-        part = np.asarray(scores[t][(slice(None), *box)], np.float32)
-        labels = context.run(decode_frame, part, request.output, request.objects, request.flat)
-        if request.output.instances or request.objects.connected:
-            labels[labels > 0] += last
-            last = max(last, int(labels.max(initial=0)))
-        context.report(LabelBlock(t, box, labels, provisional=False))
-        context.progress(n + 1, len(request.frames), "decoding")
-    return last
