@@ -12,14 +12,12 @@ from scipy import ndimage
 from napari_unet.errors import OutputError, UserError
 from napari_unet.image.boxes import Box, clip, grow, inside, overlap, whole
 from napari_unet.learning.boxes import tight, window_of
+from napari_unet.learning.cells import REGION_CELL, no_cells, none_known, recount
 from napari_unet.learning.counting import IdCounter
 from napari_unet.learning.edits import Edit, Place, PredictionEdit, State
 from napari_unet.learning.masks import Mask, dilated, members
 
 Written = Literal["known", "prediction", "classes"]
-
-REGION_CELL = 32  # known voxels closer than about this in-plane count as one region
-_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, np.newaxis], axis=1).sum(axis=1, dtype=np.uint8)
 
 
 class Ledger:
@@ -97,7 +95,7 @@ class Ledger:
         # Ids for a prediction are given off the main thread, while the user may be splitting an object.
         self.ids = ids or IdCounter()
         self.ids.see(0 if empty else int(max(labels.max(initial=0), self.prediction.max(initial=0))))
-        self._cells = np.zeros((*labels.shape[:2], *(-(-n // REGION_CELL) for n in labels.shape[2:])), np.int32)
+        self._cells = no_cells(labels.shape)
         for t in range(0 if empty else labels.shape[0]):
             self._recount(t, whole(labels.shape[1:]))
 
@@ -172,7 +170,7 @@ class Ledger:
         """Replace the prediction in a box, outside the history (the steps themselves use this)."""
         self.prediction[t][box] = values
         shown = self.shown_prediction(t, box)
-        if self._nothing_known(t, box):
+        if none_known(self._cells[t], box):
             # Most of a large image: to look at its mask would take longer than to write it.
             self.labels[t][box] = shown
             self.shadow[t][box] = shown
@@ -287,24 +285,6 @@ class Ledger:
             )
         self.ids.see(value)
 
-    def _nothing_known(self, t: int, box: Box) -> bool:
-        """Tell, from the counts alone, that nothing is known in the cells that a box meets."""
-        z, y, x = box
-        cell = REGION_CELL
-        cells = self._cells[t, z, y.start // cell : -(-y.stop // cell), x.start // cell : -(-x.stop // cell)]
-        return not cells.any()
-
     def _recount(self, t: int, box: Box) -> None:
         """Count the known voxels again in every cell that the box meets."""
-        z, y, x = box
-        cell = REGION_CELL
-        rows = np.arange(y.start // cell, -(-y.stop // cell))
-        columns = np.arange(x.start // cell, -(-x.stop // cell))
-        if rows.size == 0 or columns.size == 0:
-            return
-        area = self.known[t, z, rows[0] * cell : (rows[-1] + 1) * cell, columns[0] * cell : (columns[-1] + 1) * cell]
-        # Eight voxels at a time: a view of a whole large image must not hold the window up.
-        eights = _BITS[np.packbits(area, axis=-1)]
-        sums = np.add.reduceat(eights, (columns - columns[0]) * (cell // 8), axis=2)  # at most 32
-        sums = np.add.reduceat(sums, (rows - rows[0]) * cell, axis=1, dtype=np.int32)
-        self._cells[t, z, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = sums
+        recount(self.known[t], self._cells[t], box)

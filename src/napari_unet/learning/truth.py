@@ -11,10 +11,11 @@ from scipy import ndimage
 from napari_unet.errors import UserError
 from napari_unet.image.boxes import Box, clip, extent, inside, union
 from napari_unet.learning.boxes import window_of
+from napari_unet.learning.cells import REGION_CELL
 from napari_unet.learning.cuts import ONE_SIDE, OTHER_SIDE, crossed, two_sides
 from napari_unet.learning.dividing import divided_by_depth, divided_from_line
 from napari_unet.learning.edits import Edit, Place
-from napari_unet.learning.ledger import REGION_CELL, Ledger
+from napari_unet.learning.ledger import Ledger
 from napari_unet.learning.masks import Mask
 
 __all__ = ["REGION_CELL", "Point", "Truth"]

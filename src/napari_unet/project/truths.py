@@ -18,6 +18,7 @@ TILE = 256  # edge of the pieces in which the sum of a journal is kept
 WASTE = 2.0  # a journal is written anew when this many times more was written than its sum holds
 
 Tile = tuple[int, int, int, int]  # time point, plane, row and column of tiles
+Piece = tuple[int, Box, dict[str, npt.NDArray[Any]]]  # time point, where, arrays
 
 
 class Canvas:
@@ -49,12 +50,18 @@ class Canvas:
             where = self._box(tile)
             arrays = self.tiles.setdefault((record.t, *tile), {})
             for name, array in record.arrays.items():
+                part = array[inside(box, record.box)]
+                if box == where:
+                    arrays[name] = part  # of the record's memory: a large image is not copied once more
+                    continue
                 if name not in arrays:
                     arrays[name] = np.zeros(extent(where), array.dtype)
-                arrays[name][inside(box, where)] = array[inside(box, record.box)]
+                elif arrays[name].base is not None:
+                    arrays[name] = arrays[name].copy()  # which belongs to a record
+                arrays[name][inside(box, where)] = part
             self.written += box_volume(box)
 
-    def boxes(self) -> Iterator[tuple[int, Box, dict[str, npt.NDArray[Any]]]]:
+    def boxes(self) -> Iterator[Piece]:
         """Yield (time point, box, arrays) of every piece."""
         for (t, *tile), arrays in self.tiles.items():
             yield t, self._box((tile[0], tile[1], tile[2])), arrays

@@ -16,12 +16,13 @@ from napari_unet.errors import UserError
 from napari_unet.image.axes import canonical_view, label_axes
 from napari_unet.image.source import ImageSource
 from napari_unet.jobs import JobRunner
+from napari_unet.jobs.parallel import in_threads
 from napari_unet.learning.edits import State
 from napari_unet.learning.truth import Truth
 from napari_unet.project.fingerprint import Fingerprint
 from napari_unet.project.folder import WorkFolder
 from napari_unet.project.images import open_again
-from napari_unet.project.truths import TruthFiles
+from napari_unet.project.truths import Piece, TruthFiles
 from napari_unet.session.describing import model_from_json, origin_from_json, says_something, unlisted_model
 from napari_unet.session.history import History
 from napari_unet.session.saving import Saving
@@ -184,10 +185,9 @@ class Restoring(Saving, Training):
         )
         files = TruthFiles.at(self.folder.path / "truths" / entry["folder"], truth["name"])
         known, predicted = files.read(restored.shape)
-        for t, box, arrays in predicted.boxes():
-            restored.set_prediction(t, box, arrays["values"])
-        for t, box, arrays in known.boxes():
-            restored.restore(t, box, State(arrays["labels"], arrays["known"], arrays["changed"]))
+        for canvas, write in ((predicted, _predict), (known, _restore)):
+            for _ in in_threads(partial(write, restored), canvas.boxes()):  # they do not overlap
+                pass
         restored.see(max(int(canvas.meta.get("last_id", 0)) for canvas in (known, predicted)))
         return LabelState(restored, array, origin_from_json(predicted.meta.get("origin")))
 
@@ -197,6 +197,17 @@ class Restoring(Saving, Training):
             for key, labels in image.labels.items():
                 if (image.image_id, key) not in self._trackers:
                     self._add_tracker(image, key, labels, saved=True)
+
+
+def _predict(truth: Truth, piece: Piece) -> None:
+    t, box, arrays = piece
+    if arrays["values"].any():  # zeros are there already, and to touch fresh memory is what takes the time
+        truth.set_prediction(t, box, arrays["values"])
+
+
+def _restore(truth: Truth, piece: Piece) -> None:
+    t, box, arrays = piece
+    truth.restore(t, box, State(arrays["labels"], arrays["known"], arrays["changed"]))
 
 
 def _is_same(entry: dict[str, Any], source: ImageSource) -> bool:
