@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from napari_unet.errors import OutputError
 from napari_unet.image.boxes import whole
+from napari_unet.inference import agreement
 from napari_unet.inference.blocks import BlockPlan
 from napari_unet.inference.objects import ObjectSettings, decode
 from napari_unet.inference.stitching import Stitcher
@@ -27,13 +28,11 @@ def stitched(folder, scores, output, options, core, margin, dtype=np.uint32, reg
     regions = regions or [(t, whole(scores.shape[2:])) for t in range(scores.shape[0])]
     here = folder / f"{np.random.default_rng().integers(2**60)}"
     here.mkdir()
-    stitcher = Stitcher(scores, labels, regions, output, options, core=core, margin=margin, folder=here)
-    seen = np.zeros_like(labels)
+    stitcher = Stitcher(scores, regions, output, options, core=core, margin=margin, folder=here, dtype=dtype)
     steps = []
     for block, values in stitcher.blocks(progress=lambda done, total: steps.append((done, total))):
-        seen[(block.t, *block.core)] = values
+        labels[(block.t, *block.core)] = values
     assert steps[-1] == (stitcher.total, stitcher.total)
-    np.testing.assert_array_equal(seen, labels)
     return labels, stitcher.count
 
 
@@ -166,6 +165,17 @@ def test_each_region_is_numbered_on_and_decoded_on_its_own(tmp_path):
     part = [(1, (slice(0, 3), slice(2, 20), slice(6, 13)))]
     labels, count = stitched(tmp_path, scores, BINARY, chosen, (2, 8, 8), (1, 2, 2), regions=part)
     assert count == 1 and labels.astype(bool).sum() == 3 * 4 * 7
+
+
+def test_large_images_are_kept_on_the_disk_meanwhile(tmp_path, monkeypatch):
+    """The same with every temporary array in a Zarr."""
+    monkeypatch.setattr(agreement, "_IN_MEMORY", 0)
+    rng = np.random.default_rng(5)
+    for shape in ((1, 90, 80), (20, 40, 40)):
+        truth = random_objects(rng, shape, 12, 9)
+        scores = (instance_scores(truth[0], rng)[:, None] if shape[0] == 1 else instance_scores(truth, rng))[None]
+        labels, _ = stitched(tmp_path, scores, INSTANCES, ObjectSettings(), (16, 32, 32), (8, 16, 16))
+        np.testing.assert_array_equal(labels[0], decode(scores[0], INSTANCES))
 
 
 @pytest.mark.parametrize(("dtype", "most"), [(np.uint8, 255), (np.uint16, 65535)])

@@ -15,7 +15,7 @@ from napari_unet.image.boxes import Box, extent, inside
 from napari_unet.inference.blocks import Block, BlockPlan
 
 Ids = npt.NDArray[np.int64]
-_IN_MEMORY = 16 * 2**20  # up to so many voxels in all blocks the pieces are kept in memory
+_IN_MEMORY = 16 * 2**20  # temporary arrays of up to so many voxels are kept in memory
 Rule = Literal["agreement", "contact"]
 
 
@@ -36,11 +36,7 @@ class Joining:
     def __init__(self, plan: BlockPlan, rule: Rule, folder: Path) -> None:
         self._plan, self._rule = plan, rule
         shape = (len(plan.blocks), *plan.largest)
-        self._kept: Any = np.zeros(shape, np.int32) if prod(shape) <= _IN_MEMORY else None
-        if self._kept is None:
-            import zarr
-
-            self._kept = zarr.create_array(str(folder), shape=shape, chunks=(1, *plan.largest), dtype="int32")
+        self._kept = temporary(folder, shape, (1, *plan.largest), np.int32)
         self._offsets = np.zeros(len(plan.blocks) + 1, np.int64)
         self._pairs: list[Ids] = []
 
@@ -85,6 +81,16 @@ class Joining:
 
     def _read(self, block: Block, local: Box) -> npt.NDArray[np.int32]:
         return np.asarray(self._kept[(block.index, *local)])
+
+
+def temporary(folder: Path, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: npt.DTypeLike) -> Any:
+    """Return an array of zeros: in memory if it is small, else a Zarr in a folder that does not exist yet."""
+    if prod(shape) <= _IN_MEMORY:
+        return np.zeros(shape, dtype)
+    import zarr
+
+    least = tuple(min(n, c) for n, c in zip(shape, chunks, strict=True))
+    return zarr.create_array(str(folder), shape=shape, chunks=least, dtype=np.dtype(dtype), fill_value=0)
 
 
 def agreeing(

@@ -21,6 +21,7 @@ from napari_unet.inference.frames import Frames
 from napari_unet.inference.objects import ObjectSettings, decode
 from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.routing import Route, choose_route
+from napari_unet.inference.remaining import Finished
 from napari_unet.inference.running import Runner, TileScores
 from napari_unet.inference.steering import Steer
 from napari_unet.inference.tiling import TilePlan, View, plan_tiles
@@ -174,6 +175,7 @@ class Predictor:
         should_stop: ShouldStop | None = None,
         only_view: bool = False,
         steer: Steer | None = None,
+        finished: Finished | None = None,
     ) -> Iterator[TileScores]:
         """Compute the scores tile by tile; nothing but the current tiles is kept.
 
@@ -195,6 +197,8 @@ class Predictor:
             Only the tiles that touch the view.
         steer : callable, optional
             Returns what the user looks at now, asked between two tiles: the rest is sorted by it anew.
+        finished : callable, optional
+            Tells of a tile of the plan whether its scores are there already: it is left out.
 
         Yields
         ------
@@ -212,13 +216,16 @@ class Predictor:
         header = self.checkpoint.header
         route = self.route(source)
         plan = self._plan(route, view, times, planes, only_view)
+        if finished is not None:
+            plan = route.remaining(plan, finished)
         if statistics is None or len(statistics.offset) != header.in_channels:
             statistics = self.measure(source)
         self._image_notes = route.notes
         frames = Frames(route.source, statistics, header.normalization, route.flat)
         compute = route.compute(self.engine.run)
         parts = self._runner.tiles(plan, frames, should_stop, compute, route.margin, route.steered(steer))
-        return route.scores(parts, plan)
+        scores = route.scores(parts, plan)
+        return scores if finished is None else (one for one in scores if not finished(one.tile))
 
     def predict(
         self,

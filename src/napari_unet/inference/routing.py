@@ -21,6 +21,7 @@ from napari_unet.image.source import ImageSource
 from napari_unet.inference.channels import matched_source
 from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.passes import Run, mirror_axes, mirrored, three_directions, whole_tile
+from napari_unet.inference.remaining import Finished, remaining
 from napari_unet.inference.rescaling import Rescaling, choose_rescaling
 from napari_unet.inference.steering import Steer
 from napari_unet.inference.tiling import Tile, TilePlan, View
@@ -122,6 +123,10 @@ class Route:
         if self.rescaling is None:
             return plan
         return replace(plan, tiles=tuple(self._image_tile(tile) for tile in plan.tiles), shape=shape)
+
+    def remaining(self, plan: TilePlan, finished: Finished) -> TilePlan:
+        """Return the plan without the tiles whose scores are there already, in the image's grid."""
+        return remaining(plan, lambda tile: finished(self._image_tile(tile)))
 
     def scores(self, parts: Iterator[TileScores], plan: TilePlan) -> Iterator[TileScores]:
         """Bring scores from the network's grid to the image's."""

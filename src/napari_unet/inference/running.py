@@ -35,12 +35,16 @@ class TileScores:
         Shape (C, z, y, x), values 0 to 1.
     done, total : int
         How many tiles are finished, this one included, of how many.
+    complete : bool
+        Whether all its neighbours had their say; if not, because the run was stopped, another run may
+        give slightly different scores where tiles are blended.
     """
 
     tile: Tile
     scores: Scores
     done: int
     total: int
+    complete: bool = True
 
 
 class Runner:
@@ -105,7 +109,7 @@ class Runner:
                 yield TileScores(finished, final, done, total)
         for finished, final in blend.flush():
             done += 1
-            yield TileScores(finished, final, done, total)
+            yield TileScores(finished, final, done, total, complete=False)
 
     def _once(self, batch: Scores, should_stop: ShouldStop | None, where: str, needed: Box) -> Scores:
         return self.engine.run(batch, should_stop, where)

@@ -4,10 +4,11 @@
 
     scores ── decode outer boxes ──► pieces ── joined where the strips agree ──► objects
                                        │                                           │
-                labels ◄── cores, numbered piece by piece                          │
-                labels ◄── numbered object by object ◄── holes filled, too small ones dropped
+                 cores, each piece with a number of its own                        │
+                                       │                                           │
+    labels ◄── objects numbered ◄── holes filled, too small ones dropped ◄─────────┘
 
-Cores are aligned to the chunks of the labels, and one block is written at a time: no chunk has two writers.
+Cores are the chunks of the temporary arrays, and one block is written at a time: no chunk has two writers.
 What must see an object whole (how many voxels it has, which holes it encloses, whether it has a core) is
 decided after joining, so that nothing happens to a piece because a block has cut it off.
 """
@@ -24,8 +25,8 @@ from scipy import ndimage
 
 from napari_unet.errors import OutputError
 from napari_unet.image.boxes import Triple, extent, inside
+from napari_unet.inference.agreement import Ids, Joining, temporary
 from napari_unet.inference.blocks import Block, BlockPlan, Region
-from napari_unet.inference.agreement import Ids, Joining
 from napari_unet.inference.objects import ObjectSettings, Pieces, least_core, pieces
 from napari_unet.inference.tidying import around
 
@@ -53,9 +54,6 @@ class Stitcher:
     ----------
     scores : array-like
         (T, C, Z, Y, X), read by slices; values 0 to 1.
-    labels : array-like
-        (T, Z, Y, X) of unsigned integers, written and read by slices along the cores. Holds the pieces while
-        the work goes on.
     regions : sequence of (int, Box)
         Time point and box of what is decoded as a whole.
     output : Output
@@ -66,6 +64,8 @@ class Stitcher:
         Size of the blocks, see `BlockPlan`; the margin is at least 1.
     folder : Path
         An existing folder for temporary arrays.
+    dtype : dtype
+        The labels must fit into it.
     run : callable
         Calls a function; may raise to stop.
     """
@@ -73,7 +73,6 @@ class Stitcher:
     def __init__(
         self,
         scores: Any,
-        labels: Any,
         regions: Sequence[Region],
         output: Output,
         settings: ObjectSettings,
@@ -81,9 +80,13 @@ class Stitcher:
         core: Triple,
         margin: Triple,
         folder: Path,
+        dtype: npt.DTypeLike = np.uint32,
         run: Run = call,
     ) -> None:
-        self._scores, self._labels, self._output, self._settings = scores, labels, output, settings
+        self._scores, self._output, self._settings = scores, output, settings
+        self._shape = (scores.shape[0], *scores.shape[2:])
+        self._cores = temporary(folder / "cores.zarr", self._shape, (1, *core), np.uint32)
+        self._limit = int(np.iinfo(dtype).max)
         self._plan = BlockPlan(regions, core, margin)
         self._around = BlockPlan(regions, core, (1, 1, 1))  # the same cores, with the next voxel on every side
         self._folder, self._run = folder, run
@@ -93,7 +96,7 @@ class Stitcher:
     def blocks(
         self, first: int = 0, progress: Callable[[int, int], None] | None = None
     ) -> Iterator[tuple[Block, Labels]]:
-        """Do it, and yield the cores with their final labels as they are written.
+        """Do it, and yield the blocks with the final labels of their cores.
 
         Parameters
         ----------
@@ -105,7 +108,7 @@ class Stitcher:
         Raises
         ------
         OutputError
-            If there are more pieces or objects than the type of the labels holds.
+            If there are more objects than the labels can tell apart.
         """
         done = 0
 
@@ -122,10 +125,10 @@ class Stitcher:
             self._find(block, joining, counted)
             step()
         objects, count = joining.objects()
-        sizes, cores, firsts = counted.summed(objects, count)
+        sizes, cored, firsts = counted.summed(objects, count)
         if split:
             # Specks of mere boundary are none, also where they would close a hole.
-            sizes[cores < least_core(self._settings)] = 0
+            sizes[cored < least_core(self._settings)] = 0
         objects[sizes[objects] == 0] = 0
         owners = np.zeros(0, np.int64)
         holes: Joining | None = None
@@ -133,17 +136,15 @@ class Stitcher:
             holes = Joining(self._around, "contact", self._folder / "holes.zarr")
             owners = self._holes(holes, objects, sizes, step)
         numbers, self.count = _numbered(sizes, firsts, max(1, self._settings.min_size), first)
-        self._check(first + self.count, "objects")
+        self._check(first + self.count, self._limit)
         final = numbers[objects]
         hole_final = numbers[owners]
         for block in self._around.blocks:
-            place = (block.t, *block.core)
-            values = np.take(final, np.asarray(self._labels[place]))
+            values = np.take(final, np.asarray(self._cores[(block.t, *block.core)]))
             if holes is not None:
                 ids = holes.pieces(block, block.core)
                 inner = np.flatnonzero(ids)
                 values.ravel()[inner] = hole_final[ids.ravel()[inner] + holes.offset(block)]
-            self._labels[place] = values
             yield block, values
             step()
 
@@ -151,20 +152,20 @@ class Stitcher:
         """Decode a block, and write the pieces of its core under ids of their own."""
         found: Pieces = self._run(_decoded, self._scores, block, self._output, self._settings)
         offset = joining.add(block, found.labels, found.count)
-        self._check(offset + found.count, "pieces of objects")
+        self._check(offset + found.count, int(np.iinfo(np.uint32).max))
         here = inside(block.core, block.outer)
         labels = found.labels[here]
-        counted.add(block, labels, found.count, None if found.core is None else found.core[here], self._labels.shape)
-        values = labels.astype(self._labels.dtype)
-        values[values > 0] += values.dtype.type(offset)
-        self._labels[(block.t, *block.core)] = values
+        counted.add(block, labels, found.count, None if found.core is None else found.core[here], self._shape)
+        values = labels.astype(np.uint32)
+        values[values > 0] += np.uint32(offset)
+        self._cores[(block.t, *block.core)] = values
 
     def _holes(self, joining: Joining, objects: Ids, sizes: Ids, step: Callable[[], None]) -> Ids:
         """Find the holes across the blocks; return each piece's owner or 0, and add them to the owners' sizes."""
         lows, highs, voxels = [np.full(1, _NEVER)], [np.zeros(1, np.int64)], [np.zeros(1, np.int64)]
         for block in self._around.blocks:
             whole = self._around.regions[block.region][1]
-            labels = objects[np.asarray(self._labels[(block.t, *block.outer)])]
+            labels = objects[np.asarray(self._cores[(block.t, *block.outer)])]
             found, count = self._run(ndimage.label, labels == 0)
             low, high = around(found, count, labels)
             for axis, (o, w) in enumerate(zip(block.outer, whole, strict=True)):
@@ -192,11 +193,10 @@ class Stitcher:
         sizes[0] = 0
         return np.asarray(owner[group])
 
-    def _check(self, largest: int, what: str) -> None:
-        limit = int(np.iinfo(self._labels.dtype).max)
+    def _check(self, largest: int, limit: int) -> None:
         if largest > limit:
             raise OutputError(
-                f"There are more than {limit} {what}, the most that {self._labels.dtype} labels can tell apart.",
+                f"There are more than {limit} objects, the most that {limit.bit_length()}-bit labels can tell apart.",
                 "Raise the minimum size or the threshold, or segment a part of the image.",
             )
 

@@ -1,0 +1,199 @@
+"""Scores on the disk, with a list of the tiles that are finished: what was computed once is not computed again.
+
+::
+
+    scores.npy     small: one file, mapped into memory        scores.zarr/   large: compressed chunks
+    scores.tiles   a line that says what the scores come from, then a line for each finished tile
+
+A line is written once the scores of its tile are, so that a process may end at any time. Free of torch.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zlib
+from collections.abc import Mapping, Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.errors import OutputError
+from napari_unet.image.boxes import Box, Triple, as_box, overlap, volume
+from napari_unet.image.source import ImageSource
+
+LIMIT_BYTES = 2**30  # larger scores are compressed, in chunks
+PLANE_CHUNK = (1, 512, 512)
+VOLUME_CHUNK = (32, 128, 128)
+_SAMPLES = 8
+_SAMPLE_EDGE = 64
+
+
+class ScoreStore:
+    """An array (T, C, Z, Y, X) on the disk that is filled tile by tile.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.npy``; a large array goes to the folder of that name that ends in ``.zarr``.
+    shape : sequence of int
+        (T, C, Z, Y, X).
+    key : mapping
+        What the scores come from, as JSON values. What is there is gone on with if it has the same key.
+    chunk : tuple of int
+        (z, y, x) that a large array stores together.
+    dtype : dtype
+        Of the values.
+    limit : int
+        Bytes from which the array goes to a Zarr.
+    resume : bool
+        Go on with what is there.
+
+    Raises
+    ------
+    OutputError
+        If the disk is full or cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        shape: Sequence[int],
+        key: Mapping[str, Any],
+        *,
+        chunk: Triple = PLANE_CHUNK,
+        dtype: npt.DTypeLike = np.float16,
+        limit: int = LIMIT_BYTES,
+        resume: bool = True,
+    ) -> None:
+        self.shape = tuple(int(n) for n in shape)
+        self._dtype: np.dtype[Any] = np.dtype(dtype)
+        self._chunk = chunk
+        large = prod(self.shape) * self._dtype.itemsize > limit
+        self.path = path.with_suffix(".zarr") if large else path
+        self._journal = path.with_suffix(".tiles")
+        line = json.dumps({**key, "shape": self.shape, "dtype": str(self._dtype)}, sort_keys=True)
+        self._finished: dict[int, list[Box]] = {}
+        try:
+            if not (resume and self._found(line)):
+                self._discard()
+                self._journal.write_text(line + "\n", encoding="utf-8")
+                self._make()
+            self._array = open_scores(self.path, writable=True)
+        except OSError as error:
+            raise _refused(self.path, error) from error
+
+    @property
+    def array(self) -> Any:
+        """The array; read and written by slices."""
+        return self._array
+
+    @property
+    def finished_voxels(self) -> int:
+        """How many voxels were finished before."""
+        return sum(volume(box) for boxes in self._finished.values() for box in boxes)
+
+    def finished(self, t: int, box: Box) -> bool:
+        """Whether the scores of a (z, y, x) box were finished when the array was opened."""
+        shared = (overlap(box, other) for other in self._finished.get(t, ()))
+        return sum(volume(common) for common in shared if common is not None) == volume(box)
+
+    def put(self, t: int, box: Box, scores: npt.NDArray[Any]) -> None:
+        """Write the scores (C, z, y, x) of a finished box.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full or fails.
+        """
+        try:
+            self._array[(t, slice(None), *box)] = scores
+            if isinstance(self._array, np.memmap):
+                self._array = open_scores(self.path, writable=True)  # what is not mapped takes no memory
+            with self._journal.open("a", encoding="utf-8") as journal:
+                journal.write(json.dumps([t, *((s.start, s.stop) for s in box)]) + "\n")
+        except OSError as error:
+            raise _refused(self.path, error) from error
+
+    def _found(self, line: str) -> bool:
+        """Read which tiles are finished; False if there is nothing to go on with."""
+        if not self._journal.is_file() or not self.path.exists():
+            return False
+        first, *rest = self._journal.read_text(encoding="utf-8").split("\n")
+        if first != line:
+            return False
+        for one in rest[:-1]:  # the last line is empty, or was interrupted
+            t, *spans = json.loads(one)
+            self._finished.setdefault(t, []).append(as_box([a for a, _ in spans], [b for _, b in spans]))
+        if rest and rest[-1]:
+            self._journal.write_text("\n".join([first, *rest[:-1], ""]), encoding="utf-8")
+        return True
+
+    def _make(self) -> None:
+        if self.path.suffix == ".npy":
+            np.lib.format.open_memmap(self.path, mode="w+", dtype=self._dtype, shape=self.shape)
+            return
+        import zarr
+
+        chunks = tuple(min(n, c) for n, c in zip(self.shape[2:], self._chunk, strict=True))
+        zarr.create_array(
+            str(self.path), shape=self.shape, chunks=(1, self.shape[1], *chunks), dtype=self._dtype, fill_value=0
+        )
+
+    def _discard(self) -> None:
+        self._journal.unlink(missing_ok=True)
+        for suffix in (".npy", ".zarr"):
+            remove(self.path.with_suffix(suffix))
+
+
+def open_scores(path: str | Path, writable: bool = False) -> Any:
+    """Open scores that a `ScoreStore` has kept.
+
+    Parameters
+    ----------
+    path : path
+        Its `path`.
+    writable : bool
+        Not only to read.
+
+    Returns
+    -------
+    array-like
+        (T, C, Z, Y, X), to be read with one index for all axes.
+    """
+    if Path(path).is_dir():
+        import zarr
+
+        return zarr.open_array(str(path), mode="r+" if writable else "r")
+    return np.load(path, mmap_mode="r+" if writable else "r")
+
+
+def remove(path: Path) -> None:
+    """Remove kept scores, a file or a folder."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sample_of(source: ImageSource) -> int:
+    """Return a checksum of a few evenly spread places of an image, to notice that it is another one now."""
+    times, depth, height, width = source.shape
+    checksum = 0
+    for n in range(_SAMPLES):
+        t, z = n * times // _SAMPLES, n * depth // _SAMPLES
+        y = n * max(0, height - _SAMPLE_EDGE) // max(1, _SAMPLES - 1)
+        x = (5 * n % _SAMPLES) * max(0, width - _SAMPLE_EDGE) // max(1, _SAMPLES - 1)
+        box = as_box((z, y, x), (z + 1, min(y + _SAMPLE_EDGE, height), min(x + _SAMPLE_EDGE, width)))
+        checksum = zlib.crc32(np.ascontiguousarray(source.read(t, box)).tobytes(), checksum)
+    return checksum
+
+
+def _refused(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"The scores cannot be kept in {str(path.parent)!r}: {error.strerror or error}.",
+        "Free some space, then go on: the tiles that are finished stay.",
+    )

@@ -1,0 +1,38 @@
+"""What is left of a plan when some of its tiles are finished. Free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from napari_unet.image.boxes import overlap
+from napari_unet.inference.tiling import Tile, TilePlan
+
+Finished = Callable[[Tile], bool]
+
+
+def remaining(plan: TilePlan, finished: Finished) -> TilePlan:
+    """Return the plan without its finished tiles.
+
+    Where tiles are blended, the finished neighbours of unfinished ones stay: what they add at the seam is needed
+    again, though not their own result.
+
+    Parameters
+    ----------
+    plan : TilePlan
+        Every tile.
+    finished : callable
+        Whether the scores of a tile's inner box are there.
+    """
+    left = [tile for tile in plan.tiles if not finished(tile)]
+    if not plan.exact and len(left) < len(plan.tiles):
+        frames: dict[tuple[int, int | None], list[Tile]] = {}
+        for tile in left:
+            frames.setdefault((tile.t, tile.z), []).append(tile)
+        left = [tile for tile in plan.tiles if any(_meet(tile, other) for other in frames.get((tile.t, tile.z), ()))]
+    return replace(plan, tiles=tuple(replace(tile, index=n) for n, tile in enumerate(left)))
+
+
+def _meet(one: Tile, other: Tile) -> bool:
+    """Whether one of two tiles takes part in the scores of the other."""
+    return overlap(one.outer, other.inner) is not None or overlap(one.inner, other.outer) is not None
