@@ -13,6 +13,7 @@ from napari_unet.errors import CheckpointError, DeviceError, ImageError
 from napari_unet.image.normalize import measure
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.objects import ObjectSettings, decode
+from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.predictor import Predictor, match_channels, matched_source
 from napari_unet.inference.routing import PLANES_ALONE
 from napari_unet.model.checkpoint import load_checkpoint
@@ -304,7 +305,8 @@ def test_segment_numbers_objects_over_all_planes(make_checkpoint):
     checkpoint = make_checkpoint(output=INSTANCES)
     image = ndimage.gaussian_filter(noise(2, 3, 60, 60), (0, 0, 2, 2))
     loose = ObjectSettings(min_size=4, threshold=0.2)
-    labels = predictor(checkpoint, tile=32).segment(image, "TZYX", settings=loose)
+    apart = PredictOptions(join_z=False)
+    labels = predictor(checkpoint, tile=32, options=apart).segment(image, "TZYX", settings=loose)
     assert labels.dtype == np.uint32 and labels.shape == image.shape
     per_plane = [set(np.unique(plane)) - {0} for plane in labels.reshape(6, 60, 60)]
     assert sum(map(len, per_plane)) == len(set.union(*per_plane)) == labels.max() > 6

@@ -20,6 +20,7 @@ from napari_unet.inference.engine import Engine, ShouldStop
 from napari_unet.inference.frames import Frames
 from napari_unet.inference.objects import ObjectSettings, decode
 from napari_unet.inference.options import PredictOptions
+from napari_unet.inference.planes import PlaneJoiner
 from napari_unet.inference.routing import Route, choose_route
 from napari_unet.inference.remaining import Finished
 from napari_unet.inference.running import Runner, TileScores
@@ -291,7 +292,8 @@ class Predictor:
         Returns
         -------
         ndarray of uint32
-            In the image's axes without C. Object ids are unique over all planes and time points.
+            In the image's axes without C. Object ids are unique over all time points, and over all planes
+            unless those of a 2D model are joined.
         """
         source = _source(image, axes, scale, units)
         settings = settings or ObjectSettings()
@@ -299,9 +301,12 @@ class Predictor:
         labels = np.zeros(source.shape, np.uint32)
         numbered = output.instances or (output.kind == "binary" and settings.connected)
         used = 0
+        joiner = PlaneJoiner() if numbered and self.options.join_z else None
         for t, z, scores in self._frames(source, statistics, progress):
             found = decode(scores, output, settings)
-            if numbered:
+            if joiner is not None and z is not None:
+                found = joiner.add(z, found[0], t)[np.newaxis]
+            elif numbered:
                 last = int(found.max(initial=0))
                 if used + last > np.iinfo(np.uint32).max:
                     raise OutputError(
