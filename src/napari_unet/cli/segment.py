@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_unet.inference.predictor import Predictor
     from napari_unet.model.header import CheckpointHeader
 
-OBJECTS = ("threshold", "min_size", "split", "fill_holes", "connected")
+OBJECTS = ("threshold", "min_size", "split", "fill_holes", "connected", "smooth")
 OPTIONS = ("flips", "join_z", "three_directions", "rescale")
 
 

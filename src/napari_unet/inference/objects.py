@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_unet.errors import UserError
+from napari_unet.inference.smoothing import smoothed
 from napari_unet.inference.tidying import tidied
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 Labels = npt.NDArray[np.uint32]
 Mask = npt.NDArray[np.bool_]
+
+MOST_SMOOTH = 20  # voxels: more than any outline is wrong by
 
 _LEVELS = (-0.8, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 0.9)  # of interior − boundary, one per tenth of `split`
 
@@ -37,6 +40,8 @@ class ObjectSettings:
         Fill what an object encloses.
     connected : bool
         For one foreground channel: number the connected objects instead of labelling all of them 1.
+    smooth : int
+        Radius in voxels over which scores are smoothed first; 0 leaves them as they are. Not for classes.
 
     Raises
     ------
@@ -49,6 +54,7 @@ class ObjectSettings:
     split: float = 0.5
     fill_holes: bool = True
     connected: bool = False
+    smooth: int = 0
 
     def __post_init__(self) -> None:
         for name in ("threshold", "split"):
@@ -57,6 +63,10 @@ class ObjectSettings:
                 raise UserError(f"The setting {name!r} is {value}; expected 0 to 1.", "Choose a value in that range.")
         if self.min_size < 0:
             raise UserError(f"The minimum size is {self.min_size} voxels; expected 0 or more.", "Choose 0 to keep all.")
+        if not 0 <= self.smooth <= MOST_SMOOTH:
+            raise UserError(
+                f"The smoothing radius is {self.smooth} voxels; expected 0 to {MOST_SMOOTH}.", "Choose 0 for none."
+            )
 
 
 def decode(scores: npt.NDArray[Any], output: Output, settings: ObjectSettings | None = None) -> Labels:
@@ -69,7 +79,7 @@ def decode(scores: npt.NDArray[Any], output: Output, settings: ObjectSettings | 
     output : Output
         What the channels mean.
     settings : ObjectSettings, optional
-        Threshold, minimum size, splitting, hole filling.
+        Smoothing, threshold, minimum size, splitting, hole filling.
 
     Returns
     -------
@@ -105,6 +115,8 @@ def decode(scores: npt.NDArray[Any], output: Output, settings: ObjectSettings | 
         return decode(scores[:, 0], output, settings)[np.newaxis]
     if output.kind == "classes":
         return np.asarray(scores.argmax(axis=0), np.uint32)
+    if settings.smooth:
+        scores = smoothed(scores, settings.smooth)
     if output.kind == "binary" and not settings.connected:
         return np.asarray(scores[0] >= settings.threshold, np.uint32)
     found = pieces(scores, output, settings)
@@ -142,7 +154,7 @@ def pieces(scores: npt.NDArray[Any], output: Output, settings: ObjectSettings) -
     Parameters
     ----------
     scores, output, settings
-        See `decode`; the output has objects.
+        See `decode`; the output has objects, and the scores are smooth already.
 
     Returns
     -------

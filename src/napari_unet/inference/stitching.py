@@ -24,10 +24,11 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_unet.errors import OutputError
-from napari_unet.image.boxes import Triple, extent, inside
+from napari_unet.image.boxes import Box, Triple, extent, inside
 from napari_unet.inference.agreement import Ids, Joining, temporary
 from napari_unet.inference.blocks import Block, BlockPlan, Region
 from napari_unet.inference.objects import ObjectSettings, Pieces, least_core, pieces
+from napari_unet.inference.smoothing import smoothed_part
 from napari_unet.inference.tidying import around
 
 if TYPE_CHECKING:
@@ -150,7 +151,9 @@ class Stitcher:
 
     def _find(self, block: Block, joining: Joining, counted: _Counted) -> None:
         """Decode a block, and write the pieces of its core under ids of their own."""
-        found: Pieces = self._run(_decoded, self._scores, block, self._output, self._settings)
+        found: Pieces = self._run(
+            _decoded, self._scores, block, self._plan.regions[block.region][1], self._output, self._settings
+        )
         offset = joining.add(block, found.labels, found.count)
         self._check(offset + found.count, int(np.iinfo(np.uint32).max))
         here = inside(block.core, block.outer)
@@ -201,12 +204,12 @@ class Stitcher:
             )
 
 
-def _decoded(scores: Any, block: Block, output: Output, settings: ObjectSettings) -> Pieces:
+def _decoded(scores: Any, block: Block, region: Box, output: Output, settings: ObjectSettings) -> Pieces:
     """Return the pieces of a block's outer box that reach into its core, with ids from 1 without gaps.
 
     Those beyond are other blocks' affair, which see more of them; here they might be cut off on all sides.
     """
-    part = np.asarray(scores[(block.t, slice(None), *block.outer)], np.float32)
+    part = smoothed_part(scores, block.t, block.outer, region, settings.smooth)
     plane = part.shape[1] == 1
     found = pieces(part[:, 0] if plane else part, output, settings)
     labels, core = found.labels, found.core

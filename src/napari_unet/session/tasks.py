@@ -148,6 +148,8 @@ class _Frames:
         self._covered: dict[tuple[int, int | None], Box] = {}
         self._frame: tuple[int, int | None] = (0, None)
         self._last = 0
+        # Smoothing sees beyond a tile, as finding objects does.
+        self._whole = self._objects or (output.kind == "binary" and request.objects.smooth > 0)
         self._joiner = PlaneJoiner() if flat and self._objects and request.options.join_z else None
         self._scores: npt.NDArray[np.float16] | None = None
         if output.kind != "classes":
@@ -161,12 +163,12 @@ class _Frames:
         self._frame = (t, box[0].start if self._flat else None)
         self._left[self._frame] = self._left.get(self._frame, expected) - 1
         self._covered[self._frame] = union(self._covered.get(self._frame, box), box)
-        return LabelBlock(t, box, self._decoded(scores), provisional=self._objects)
+        return LabelBlock(t, box, self._decoded(scores), provisional=self._whole)
 
     @property
     def decodable(self) -> bool:
-        """Whether the tile added last has completed a frame whose objects are to be found now."""
-        return self._objects and self._left[self._frame] == 0
+        """Whether the tile added last has completed a frame that is decoded as a whole."""
+        return self._whole and self._left[self._frame] == 0
 
     def found(self) -> npt.NDArray[np.uint32]:
         """Return the objects of that frame; changes nothing."""
@@ -180,8 +182,9 @@ class _Frames:
         (t, z), box = self._frame, self._covered[self._frame]
         if self._joiner is not None and z is not None:
             return LabelBlock(t, box, self._joiner.add(z, labels[0], t)[None], provisional=False, joined=True)
-        labels[labels > 0] += self._last
-        self._last = max(self._last, int(labels.max(initial=0)))
+        if self._objects:
+            labels[labels > 0] += self._last
+            self._last = max(self._last, int(labels.max(initial=0)))
         return LabelBlock(t, box, labels, provisional=False)
 
     def rejoined(self, run: Callable[..., Any]) -> Iterator[LabelBlock]:

@@ -9,7 +9,7 @@ from magicgui.widgets import Container, create_widget
 from qtpy.QtCore import QTimer
 
 from napari_unet.errors import UserError
-from napari_unet.inference.objects import ObjectSettings
+from napari_unet.inference.objects import MOST_SMOOTH, ObjectSettings
 from napari_unet.jobs import Job
 from napari_unet.viewer.widgets.parts import JobBar, Section, SplitButton, enable, sentence_label
 
@@ -21,10 +21,11 @@ LABELS = {
     "min_size": ("min. size", "Objects of fewer voxels are removed", {"min": 0, "max": 10**9, "step": 10}),
     "split": ("splitting", "How eagerly touching objects are split", {"min": 0.0, "max": 1.0, "step": 0.05}),
     "fill_holes": ("fill holes", "Fill what an object encloses", {}),
+    "smooth": ("smoothing", "Smooth the outlines: radius in voxels, 0 for none", {"min": 0, "max": MOST_SMOOTH}),
     "connected": ("separate objects", "Number connected objects instead of labelling all of them 1", {}),
 }
-FOR_INSTANCES = ("threshold", "min_size", "split", "fill_holes")
-FOR_BINARY = ("threshold", "min_size", "fill_holes", "connected")
+FOR_INSTANCES = ("threshold", "min_size", "split", "smooth", "fill_holes")
+FOR_BINARY = ("threshold", "min_size", "smooth", "fill_holes", "connected")
 LABEL_JOBS = ("segment", "model")  # jobs after which the labels, or what they mean, are others
 DECODE_DELAY = 250  # ms without another change before the scores are decoded again
 
