@@ -219,8 +219,10 @@ class Ledger:
         """Replace what is known in a box, over the current prediction (the steps themselves use this)."""
         self.known[t][box] = state.known
         self.changed[t][box] = state.changed
-        self.labels[t][box] = np.where(state.known, state.labels, self.shown_prediction(t, box))
-        self.shadow[t][box] = self.labels[t][box]
+        everything = bool(state.known.all())
+        now = state.labels if everything else np.where(state.known, state.labels, self.shown_prediction(t, box))
+        self.labels[t][box] = now
+        self.shadow[t][box] = now
         self._recount(t, box)
         self.watch("known", t, box)
 

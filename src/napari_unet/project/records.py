@@ -94,7 +94,7 @@ def decode_all(data: bytes, start: int = 0) -> Iterator[tuple[int, int, Record]]
         Where the first record is expected.
     """
     spans = list(_spans(data, start))
-    # Half the time of opening a large image is spent in zlib, which lets other threads run.
+    # zlib lets other threads run meanwhile.
     records = in_threads(lambda span: _decode(span.head, span.body), spans)
     for span, record in zip(spans, records, strict=True):
         yield span.start, span.end, record
