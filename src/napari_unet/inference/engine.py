@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,13 @@ from napari_unet.inference.devices import (
     release_memory,
     resolve_precision,
 )
-from napari_unet.inference.folding import Cost, fold_batch_norm, measure_cost
+from napari_unet.inference.lowering import lower
+from napari_unet.inference.preparing import prepared
+from napari_unet.inference.slabs import LEAST_ROWS, SLAB, bytes_across
+from napari_unet.inference.sweep import Sweep
+from napari_unet.inference.turning import turned_network
+from napari_unet.model.geometry import level_steps
+from napari_unet.model.unet import UNet
 
 if TYPE_CHECKING:
     from napari_unet.model.checkpoint import Checkpoint
@@ -42,6 +48,8 @@ __all__ = [
 ]
 
 ShouldStop = Callable[[], bool]
+T = TypeVar("T")
+N = TypeVar("N", bound=nn.Module)
 
 # Operations that take about a second: on one core in float32 or bfloat16, on a GPU a fraction of one.
 _QUICK = {
@@ -92,11 +100,13 @@ class Engine:
         self._layout = torch.channels_last if self.header.ndim == 2 else torch.channels_last_3d
         network = deepcopy(checkpoint.network).to(device="cpu", dtype=torch.float32).eval()
         with limited_threads(self.threads):
-            network, self.cost = _prepared(network, self.header.in_channels, checkpoint.geometry.divisor)
-        self._network = network.to(device=self.device.name).to(memory_format=self._layout)  # type: ignore[call-overload]
-        for module in self._network.modules():
-            if not list(module.children()):
-                module.register_forward_pre_hook(self._look_up)
+            made = prepared(network, self.header.in_channels, checkpoint.geometry.divisor, self.dtype, self.device.kind)
+        self.cost, self._packed = made.cost, made.packed
+        # Subclasses may compute something else on the way, which a sweep would leave out.
+        exact = type(made.folded) is UNet and checkpoint.geometry.exact
+        self._folded = made.folded if exact and isinstance(made.folded, UNet) else None
+        self._swept: dict[tuple[int, ...], UNet] = {}
+        self._network = self._placed(made.network)
 
     @property
     def sentence(self) -> str:
@@ -105,16 +115,70 @@ class Engine:
         threads = f", {self.threads} thread{'s' if self.threads > 1 else ''}" if self.device.kind == "cpu" else ""
         return f"{self.device.sentence} Computes in {kind}{threads}."
 
-    def voxel_budget(self) -> tuple[int, int] | None:
-        """Return how many voxels a tile may have to stay quick, and to fit into half the free memory.
+    @property
+    def sweeps(self) -> bool:
+        """Whether the network can pass along an axis, see `napari_unet.inference.sweep`."""
+        return self._folded is not None
+
+    def budget(self, memory_gb: float | None = None) -> int:
+        """Return the bytes to work with: `memory_gb`, or half of what is free on the device."""
+        return free_memory(self.device) // 2 if memory_gb is None else int(memory_gb * 10**9)
+
+    def voxel_budget(self, memory_gb: float | None = None) -> tuple[int, int] | None:
+        """Return how many voxels a tile may have to stay quick, and to fit into memory.
 
         None if the network would not run on a small probe, so that its cost is unknown.
         """
         if self.cost is None:
             return None
         quick = _QUICK[self.device.kind, self.dtype]
-        most = int(free_memory(self.device) / 2 / (4 * self.cost.values))
+        most = int(self.budget(memory_gb) / (4 * self.cost.values))
         return max(1, min(int(quick / max(self.cost.operations, 1.0)), 2**22, most)), max(1, most)
+
+    def across_budget(self, memory_gb: float | None = None) -> int | None:
+        """Return how many voxels the cross-section of a sweep may have; None if there is none to be had."""
+        if self._folded is None:
+            return None
+        per_voxel = max(
+            bytes_across(self._folded.config, axis, self.dtype.itemsize) for axis in range(self.header.ndim)
+        )
+        return max(1, int(self.budget(memory_gb) / per_voxel))
+
+    def slab_rows(self, across: int) -> int:
+        """Return how many rows of a cross-section with `across` voxels to push through the network at once."""
+        if self._folded is None:
+            return 1
+        slab = SLAB["cpu" if self.device.kind == "cpu" else "gpu"]
+        rows = slab // max(1, across * self._folded.config.features[0] * self.dtype.itemsize)
+        step = level_steps(self._folded.config)[-1][0]
+        return max(LEAST_ROWS, rows // step * step if rows >= step else rows)
+
+    def sweep(
+        self, order: tuple[int, ...], start: int, across: Sequence[tuple[int, int]], lengths: Sequence[int]
+    ) -> Sweep:
+        """Begin a pass along the first axis of `order`; see `Sweep` for the other parameters."""
+        if self._folded is None:
+            raise RuntimeError("this network cannot be swept")
+        if order not in self._swept:
+            network = turned_network(self._folded, order)
+            lower(network, self.dtype, self._packed)
+            self._swept[order] = self._placed(network)
+        return Sweep(self._swept[order], start, across, lengths)
+
+    def push(
+        self, sweep: Sweep, rows: npt.NDArray[np.float32], should_stop: ShouldStop | None = None, where: str = "a row"
+    ) -> None:
+        """Let rows of the image, (1, C, rows, …), pass through a sweep. Raises as `run` does."""
+
+        def step() -> None:
+            x = torch.from_numpy(np.ascontiguousarray(rows)).to(self.device.name)
+            sweep.push(x.contiguous(memory_format=self._layout))
+
+        self._attempt(step, should_stop, where, rows.shape)
+
+    def finished(self, logits: torch.Tensor, where: str) -> npt.NDArray[np.float32]:
+        """Return the scores (N, out_channels, [Z], Y, X) of logits, after the activation."""
+        return self._attempt(lambda: self._activated(logits, where), None, where, tuple(logits.shape))
 
     def run(
         self, batch: npt.NDArray[np.float32], should_stop: ShouldStop | None = None, where: str = "the batch"
@@ -146,55 +210,72 @@ class Engine:
         CheckpointError
             If the network fails, or returns another shape or values that are not finite.
         """
-        failed = False
+        try:
+            return self._attempt(lambda: self._forward(batch, where), should_stop, where, batch.shape)
+        except TileTooLarge:
+            if len(batch) == 1:
+                raise
+        half = len(batch) // 2
+        return np.concatenate([self.run(part, should_stop, where) for part in (batch[:half], batch[half:])])
+
+    def _attempt(
+        self, compute: Callable[[], T], should_stop: ShouldStop | None, where: str, shape: tuple[int, ...]
+    ) -> T:
+        """Compute under this engine's settings; what goes wrong becomes an error that names the place."""
         self._should_stop = should_stop
         try:
-            return self._forward(batch, where)
+            with self._settings():
+                return compute()
         except (UserError, Stopped):
             raise
         # Anybody's module may raise anything; what it says goes to the user.
         except Exception as error:
             if not is_out_of_memory(error):
                 raise CheckpointError(
-                    f"The network of {self.header.name!r} failed at {where} on an input of shape {batch.shape}: "
+                    f"The network of {self.header.name!r} failed at {where} on an input of shape {shape}: "
                     f"{type(error).__name__}: {error}.",
                     "Check that the model takes this number of channels and dimensions.",
                 ) from error
-            failed = True
         finally:
             self._should_stop = None
         # Outside the handler, whose traceback would keep the tensors alive.
-        if failed:
-            release_memory(self.device)
-        if len(batch) == 1:
-            raise TileTooLarge(where)
-        half = len(batch) // 2
-        return np.concatenate([self.run(part, should_stop, where) for part in (batch[:half], batch[half:])])
+        release_memory(self.device)
+        raise TileTooLarge(where)
 
     def _forward(self, batch: npt.NDArray[np.float32], where: str) -> npt.NDArray[np.float32]:
-        with self._settings():
-            x = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device.name)
-            y = self._network(x.contiguous(memory_format=self._layout))
-            expected = (len(batch), self.header.out_channels, *batch.shape[2:])
-            if not isinstance(y, torch.Tensor) or tuple(y.shape) != expected:
-                got = f"shape {tuple(y.shape)}" if isinstance(y, torch.Tensor) else f"a {type(y).__name__}"
-                raise CheckpointError(
-                    f"The network of {self.header.name!r} returned {got} at {where}; expected {expected}.",
-                    "It must return one score per output channel and voxel of its input.",
-                )
-            y = y.float()
-            if not bool(torch.isfinite(y).all()):
-                raise CheckpointError(
-                    f"The network of {self.header.name!r} returned values that are no numbers (NaN or infinite) "
-                    f"at {where}, computing in {str(self.dtype).removeprefix('torch.')}.",
-                    "Its weights may be damaged: choose another model, or try the precision 'float32'.",
-                )
-            if self.header.output.activation == "softmax":
-                y = torch.softmax(y, dim=1)
-            elif self.header.output.activation == "sigmoid":
-                y = torch.sigmoid(y)
-            scores: npt.NDArray[np.float32] = y.contiguous().cpu().numpy()
-            return scores
+        x = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device.name)
+        y = self._network(x.contiguous(memory_format=self._layout))
+        expected = (len(batch), self.header.out_channels, *batch.shape[2:])
+        if not isinstance(y, torch.Tensor) or tuple(y.shape) != expected:
+            got = f"shape {tuple(y.shape)}" if isinstance(y, torch.Tensor) else f"a {type(y).__name__}"
+            raise CheckpointError(
+                f"The network of {self.header.name!r} returned {got} at {where}; expected {expected}.",
+                "It must return one score per output channel and voxel of its input.",
+            )
+        return self._activated(y, where)
+
+    def _activated(self, y: torch.Tensor, where: str) -> npt.NDArray[np.float32]:
+        y = y.float()
+        if not bool(torch.isfinite(y).all()):
+            raise CheckpointError(
+                f"The network of {self.header.name!r} returned values that are no numbers (NaN or infinite) "
+                f"at {where}, computing in {str(self.dtype).removeprefix('torch.')}.",
+                "Its weights may be damaged: choose another model, or try the precision 'float32'.",
+            )
+        if self.header.output.activation == "softmax":
+            y = torch.softmax(y, dim=1)
+        elif self.header.output.activation == "sigmoid":
+            y = torch.sigmoid(y)
+        scores: npt.NDArray[np.float32] = y.contiguous().cpu().numpy()
+        return scores
+
+    def _placed(self, network: N) -> N:
+        """Return a network on the device, in the layout and with the hook that lets it be stopped."""
+        placed = network.to(device=self.device.name).to(memory_format=self._layout)  # type: ignore[call-overload]
+        for module in placed.modules():
+            if not list(module.children()):
+                module.register_forward_pre_hook(self._look_up)
+        return cast(N, placed)
 
     @contextmanager
     def _settings(self) -> Iterator[None]:
@@ -212,24 +293,3 @@ class Engine:
         """Before each layer: stop if asked, so that stopping never waits for a whole tile."""
         if self._should_stop is not None and self._should_stop():
             raise Stopped
-
-
-def _prepared(network: nn.Module, channels: int, divisor: tuple[int, ...]) -> tuple[nn.Module, Cost | None]:
-    """Return the network with its batch norms folded, if that leaves a probe's result as it was, and its cost."""
-    size = [max(2 * step, 8) for step in divisor]
-    size = [-(-length // step) * step for length, step in zip(size, divisor, strict=True)]
-    probe = torch.randn((1, channels, *size), generator=torch.Generator().manual_seed(0))
-    try:
-        cost, before = measure_cost(network, probe.clone())
-    # A foreign module may want larger inputs; then nothing is known of it, and the first tile tells.
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise
-        return network, None
-    folded = deepcopy(network)
-    if isinstance(before, torch.Tensor) and fold_batch_norm(folded):
-        with torch.inference_mode():
-            after = folded(probe.clone())
-        if torch.allclose(before, after, rtol=1e-3, atol=1e-4 * float(before.abs().max())):
-            return folded, cost
-    return network, cost

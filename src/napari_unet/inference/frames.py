@@ -46,10 +46,16 @@ class Frames:
         The border voxels are repeated there.
         """
         lengths = self.source.shape[1:]
-        real = as_box([s.start for s in outer], [min(s.stop, n) for s, n in zip(outer, lengths, strict=True)])
+        real = as_box(
+            [min(s.start, n - 1) for s, n in zip(outer, lengths, strict=True)],
+            [min(s.stop, n) for s, n in zip(outer, lengths, strict=True)],
+        )
         block = self._block(t, real)
-        beyond = [(0, s.stop - r.stop) for s, r in zip(outer, real, strict=True)]
-        padded = np.pad(block, [(0, 0), *beyond], mode="edge") if any(b for _, b in beyond) else block.copy()
+        beyond = [(0, max(0, s.stop - n)) for s, n in zip(outer, lengths, strict=True)]
+        if not any(b for _, b in beyond):
+            padded = block.copy()
+        else:
+            padded = np.pad(block, [(0, 0), *beyond], mode="edge")[(slice(None), *inside(outer, real))]
         return padded[np.newaxis, :, 0] if self.flat else padded[np.newaxis]
 
     def _block(self, t: int, box: Box) -> npt.NDArray[np.float32]:

@@ -95,6 +95,17 @@ class Predictor:
         other._image_notes = ()
         return other
 
+    def with_tile(self, tile: int) -> Predictor:
+        """Return a predictor with tiles of this side that shares this one's network."""
+        other = copy(self)
+        other.tile = tile
+        return other
+
+    @property
+    def precision(self) -> str:
+        """What it computes in, "float32" or "bfloat16"."""
+        return str(self.engine.dtype).removeprefix("torch.")
+
     @property
     def sentence(self) -> str:
         """Device, precision and threads in words."""
@@ -143,7 +154,8 @@ class Predictor:
         only_view: bool,
     ) -> TilePlan:
         """Plan the tiles on the network's grid."""
-        quick, most = self.engine.voxel_budget() or (None, None)
+        quick, most = self.engine.voxel_budget(self.options.memory_gb) or (None, None)
+        across = self.engine.across_budget(self.options.memory_gb)
         if route.directions:
             quick = most = route.direction_voxels(self.checkpoint.header.out_channels, self._free_memory())
         plan = plan_tiles(
@@ -152,6 +164,7 @@ class Predictor:
             tile=self.tile,
             voxels=quick,
             most=most,
+            across=None if route.compute(self.engine.run) else across,
             times=times,
             planes=planes,
             view=route.network_view(view),

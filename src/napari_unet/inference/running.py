@@ -14,6 +14,7 @@ from napari_unet.inference.blending import blender
 from napari_unet.inference.engine import Engine, ShouldStop, Stopped, TileTooLarge
 from napari_unet.inference.frames import Frames
 from napari_unet.inference.steering import Steer, in_view_first
+from napari_unet.inference.sweeping import Bands
 from napari_unet.inference.tiling import Tile, TilePlan
 
 Scores = npt.NDArray[np.float32]
@@ -59,6 +60,7 @@ class Runner:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.too_large: int | None = None  # voxels of a tile that did not fit into memory
+        self._bands = Bands(engine)
 
     @property
     def note(self) -> str:
@@ -101,7 +103,7 @@ class Runner:
                 break
             try:
                 part = Tile(tile.index, tile.t, tile.z, blend.part(tile), tile.outer)
-                scores = self._scores(plan, part, frames, should_stop, compute or self._once)
+                scores = self._scores(plan, part, frames, should_stop, compute)
             except Stopped:
                 break
             for finished, final in blend.add(tile, scores):
@@ -111,20 +113,28 @@ class Runner:
             done += 1
             yield TileScores(finished, final, done, total, complete=False)
 
-    def _once(self, batch: Scores, should_stop: ShouldStop | None, where: str, needed: Box) -> Scores:
-        return self.engine.run(batch, should_stop, where)
+    def _compute(
+        self, plan: TilePlan, tile: Tile, frames: Frames, should_stop: ShouldStop | None, compute: Compute | None
+    ) -> Scores:
+        if compute is None and plan.exact and self.engine.sweeps:
+            return self._bands.scores(plan, tile, frames, should_stop)
+        batch = frames.tile(tile.t, tile.outer)
+        if compute is None:
+            scores = self.engine.run(batch, should_stop, tile.where)[0]
+        else:
+            scores = compute(batch, should_stop, tile.where, tile.local)[0]
+        if plan.flat:
+            scores = scores[:, np.newaxis]
+        return np.ascontiguousarray(scores[(slice(None), *tile.local)])
 
     def _scores(
-        self, plan: TilePlan, tile: Tile, frames: Frames, should_stop: ShouldStop | None, compute: Compute
+        self, plan: TilePlan, tile: Tile, frames: Frames, should_stop: ShouldStop | None, compute: Compute | None
     ) -> Scores:
         """Return the scores (C, z, y, x) of the tile's inner box; in halves when memory does not suffice."""
         size = volume(tile.outer)
         if self.too_large is None or size < self.too_large:
             try:
-                scores = compute(frames.tile(tile.t, tile.outer), should_stop, tile.where, tile.local)[0]
-                if plan.flat:
-                    scores = scores[:, np.newaxis]
-                return np.ascontiguousarray(scores[(slice(None), *tile.local)])
+                return self._compute(plan, tile, frames, should_stop, compute)
             except TileTooLarge:
                 self.too_large = size
         halves = plan.halves(tile)

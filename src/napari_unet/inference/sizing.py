@@ -46,6 +46,52 @@ def cheapest_step(padded: Triple, divisor: Triple, halo: Triple, voxels: int, mo
     return triple(steps[i] for steps, i in zip(sizes, found, strict=True))
 
 
+def sweeping_step(
+    padded: Triple, divisor: Triple, halo: Triple, voxels: int, across: int, near: bool
+) -> tuple[int, Triple]:
+    """Return the axis to pass along and the step, for a network that needs no halo along that axis.
+
+    ::
+
+        ┌──────────┬──────────┐
+        │ 1 ▼      │ 5 ▼      │   bands as wide as the memory allows, at best the whole image;
+        │ 2 ▼      │ 6 ▼      │   each is passed in slabs that are quick
+        │ 3 ▼      │ 7 ▼      │
+        └──────────┴──────────┘
+
+    Parameters
+    ----------
+    padded, divisor, halo : tuple of int
+        (z, y, x) of the padded image, the network's grid and its halo.
+    voxels : int
+        Voxels that may be computed per tile for it to stay quick.
+    across : int
+        Voxels that the cross-section of a band may have.
+    near : bool
+        Something in the image is wanted before the rest: the tiles are compact.
+    """
+    # Across, only the encoder has to see the whole halo: about half of the work.
+    lean = triple(-(-margin // 2) for margin in halo)
+    if near:
+        return 1, cheapest_step(padded, divisor, lean, voxels, voxels)
+    best: tuple[float, int, int, Triple] | None = None
+    # Where all else is equal, rows of whole lines are quicker to read and write than columns.
+    for rank, along in enumerate((1, 0, 2)):
+        flat = list(padded)
+        flat[along] = divisor[along]
+        most = max(1, across) * divisor[along]
+        step = list(cheapest_step(triple(flat), divisor, lean, most, most))
+        lengths = [_outer_lengths(n, s, m) for n, s, m in zip(flat, step, lean, strict=True)]
+        cost = prod(float(one.sum()) for one in lengths) / divisor[along] * padded[along]
+        section = prod(step) // step[along]
+        step[along] = min(padded[along], max(1, voxels // section // divisor[along]) * divisor[along])
+        if padded[along] > divisor[along] and (best is None or (cost, section, rank) < best[:3]):
+            best = cost, section, rank, triple(step)
+    if best is None:
+        return 1, padded
+    return (1, 0, 2)[best[2]], best[3]
+
+
 def _outer_lengths(length: int, step: int, margin: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     starts = np.arange(0, length, step, dtype=np.int64)
     lengths: np.ndarray[tuple[int], np.dtype[np.int64]] = np.minimum(starts + step + margin, length) - np.maximum(

@@ -18,14 +18,15 @@ the tiled result therefore equals the untiled one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_unet.image.boxes import Box, Triple, as_box, extent, inside, three_axes, triple, volume
-from napari_unet.inference.sizing import DEFAULT_VOXELS, MOST_VOXELS, blending_margins, cheapest_step
+from napari_unet.inference.sizing import DEFAULT_VOXELS, MOST_VOXELS, blending_margins, cheapest_step, sweeping_step
 
 if TYPE_CHECKING:
     from napari_unet.model.geometry import Geometry
@@ -97,6 +98,8 @@ class TilePlan:
         2 or 3: of the network.
     trim : tuple of int
         How much at the edge of an outer box is not blended in, where tiles are blended.
+    along : int
+        The axis of (z, y, x) along which tiles follow each other (`napari_unet.inference.sweeping`).
     """
 
     tiles: tuple[Tile, ...]
@@ -108,6 +111,7 @@ class TilePlan:
     exact: bool
     ndim: int
     trim: Triple = (0, 0, 0)
+    along: int = 1
 
     @property
     def flat(self) -> bool:
@@ -164,6 +168,7 @@ def plan_tiles(
     tile: int | None = None,
     voxels: int | None = None,
     most: int | None = None,
+    across: int | None = None,
     times: Iterable[int] | None = None,
     planes: Iterable[int] | None = None,
     view: View | None = None,
@@ -173,6 +178,8 @@ def plan_tiles(
 
     The tile size is the one that computes the fewest voxels while each tile stays quick. Only if
     halos would then outweigh the image `TOLERATED_WASTE` times do the tiles grow, up to `most`.
+    A network that can pass along an axis needs no halo there: its tiles are slabs of bands as wide as memory
+    allows; with a view, they are small enough to show it soon.
 
     Parameters
     ----------
@@ -186,6 +193,8 @@ def plan_tiles(
         Voxels that may be computed per tile for it to stay quick.
     most : int, optional
         Voxels that fit into memory.
+    across : int, optional
+        Given if the network can pass along an axis: voxels that its cross-section may have to fit into memory.
     times, planes : iterable of int, optional
         Which time points and planes to cover; planes only for 2D networks, where each is a run of its own.
     view : tuple, optional
@@ -216,17 +225,20 @@ def plan_tiles(
     halo, trim = (three_axes(geometry.halo, 0), (0, 0, 0)) if geometry.exact else blending_margins(geometry, flat)
     voxels = voxels or DEFAULT_VOXELS[ndim]
     most = max(voxels, most or MOST_VOXELS[ndim])
-    if tile is None:
+    along = 1
+    if tile is None and across is not None and geometry.exact:
+        along, step = sweeping_step(padded, divisor, halo, voxels, across, near=view is not None)
+    elif tile is None:
         step = cheapest_step(padded, divisor, halo, voxels, most)
     else:
         step = triple(min(p, -(-max(1, tile) // d) * d) for p, d in zip(padded, divisor, strict=True))
-    plan = TilePlan((), size, padded, step, divisor, halo, geometry.exact, ndim, trim)
+    plan = TilePlan((), size, padded, step, divisor, halo, geometry.exact, ndim, trim, along)
     starts = [range(0, n, s) for n, s in zip(size, step, strict=True)]
     layers = _chosen(planes, depth) if flat else [0]
     tiles = []
     for t in _chosen(times, n_times):
         for z in layers:
-            for corner in ((a, b, c) for a in starts[0] for b in starts[1] for c in starts[2]):
+            for corner in _following(starts, along):
                 inner = as_box(corner, triple(min(a + s, n) for a, s, n in zip(corner, step, size, strict=True)))
                 plane = z if flat else None
                 if flat:
@@ -237,11 +249,19 @@ def plan_tiles(
         if only_view:
             tiles = [one for one in tiles if one.t == view[0] and not any(_gaps(one.inner, view[1]))]
     numbered = tuple(Tile(i, one.t, one.z, one.inner, one.outer) for i, one in enumerate(tiles))
-    return TilePlan(numbered, size, padded, step, divisor, halo, geometry.exact, ndim, trim)
+    return replace(plan, tiles=numbered)
+
+
+def _following(starts: Sequence[Iterable[int]], along: int) -> Iterator[Triple]:
+    """Yield the corners of tiles so that those along an axis follow each other."""
+    others = [axis for axis in range(3) if axis != along]
+    for corner in product(starts[others[0]], starts[others[1]], starts[along]):
+        placed = dict(zip((*others, along), corner, strict=True))
+        yield (placed[0], placed[1], placed[2])
 
 
 def distance_from(tile: Tile, view: View) -> tuple[float, ...]:
-    """Return how far a tile is from the view: by time, plane, then within the plane; then from its centre.
+    """Return how far a tile is from the view: by time, plane, then within the plane.
 
     Parameters
     ----------
@@ -259,7 +279,11 @@ def distance_from(tile: Tile, view: View) -> tuple[float, ...]:
     centre = sum(
         (0.5 * (a.start + a.stop - b.start - b.stop)) ** 2 for a, b in zip(tile.inner[1:], view[1][1:], strict=True)
     )
-    return (abs(tile.t - view[0]), tile.t, z + y + x > 0, z, tile.inner[0].start, y + x, centre)
+    time = (abs(tile.t - view[0]), tile.t)
+    if z + y + x == 0:
+        return (*time, 0, 0, tile.inner[0].start, 0, centre)
+    # Beyond the view column by column, the nearest first, so that tiles follow each other.
+    return (*time, 1, z, tile.inner[0].start, x, tile.inner[2].start, tile.inner[1].start)
 
 
 def _gaps(first: Box, second: Box) -> Triple:
