@@ -16,6 +16,7 @@ COMMANDS = {
     "train": ("train", "Train a model further on images with labels, or a new one with classes of your own."),
     "finalize": ("finalize", "Train the model to publish from a project folder, the same each time."),
     "evaluate": ("evaluate", "Compare a model's or given label images with the truth."),
+    "seams": ("seams", "Tell whether the tiles of a prediction show: one crop in tiles and at once."),
     "inspect": ("models", "Tell what a checkpoint is and how that is known."),
     "export-model": ("models", "Write a checkpoint of any family as one .safetensors file."),
     "demo": ("demo", "Show the whole loop on two images: segment, correct, retrain, compare, export."),

@@ -106,6 +106,17 @@ class Predictor:
         """What it computes in, "float32" or "bfloat16"."""
         return str(self.engine.dtype).removeprefix("torch.")
 
+    def with_tile(self, tile: int) -> Predictor:
+        """Return a predictor with tiles of this side that shares this one's network."""
+        other = copy(self)
+        other.tile = tile
+        return other
+
+    @property
+    def precision(self) -> str:
+        """What it computes in, "float32" or "bfloat16"."""
+        return str(self.engine.dtype).removeprefix("torch.")
+
     @property
     def sentence(self) -> str:
         """Device, precision and threads in words."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -93,6 +93,17 @@ def decode_again(context: JobContext, request: DecodeRequest) -> int:
         context.report(LabelBlock(t, box, labels, provisional=False, joined=joiner is not None))
         context.progress(n + 1, len(frames), "decoding")
     return last
+
+
+def decoded_settings(settings: dict[str, object], objects: ObjectSettings, joined: bool) -> dict[str, object]:
+    """Return what labels that were decoded again came from: as before but for what was chosen now."""
+    options = settings.get("options")
+    kept = {name: value for name, value in settings.items() if name != "seconds"}
+    return {
+        **kept,
+        "objects": asdict(objects),
+        "options": {**(options if isinstance(options, dict) else {}), "join_z": joined},
+    }
 
 
 def in_view_first(frames: tuple[tuple[int, Box], ...], view: View | None) -> tuple[tuple[int, Box], ...]:

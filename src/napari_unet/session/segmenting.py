@@ -14,7 +14,7 @@ from napari_unet.inference.windowing import Window
 from napari_unet.jobs import Job, JobRunner, JobState
 from napari_unet.project.folder import WorkFolder
 from napari_unet.session.core import SessionCore
-from napari_unet.session.decode_tasks import DecodeRequest, decode_again
+from napari_unet.session.decode_tasks import DecodeRequest, decode_again, decoded_settings
 from napari_unet.session.predicting import PredictionWriter, Writer
 from napari_unet.session.state import ModelVersion, Origin, statistics_key
 from napari_unet.session.steps import LabelStep
@@ -232,7 +232,7 @@ class Segmenting(SessionCore):
         request = DecodeRequest(origin.scores, origin.model.output, objects, origin.frames, flat, joined, view)
 
         def done(result: int) -> None:
-            writer.finish(replace(origin, settings={**origin.settings, "objects": asdict(objects), "joined": joined}))
+            writer.finish(replace(origin, settings=decoded_settings(origin.settings, objects, joined)))
 
         return self.start_job(
             "segment",

@@ -7,10 +7,11 @@ from napari_unet.session.comparing import Comparing
 from napari_unet.session.exporting import Exporting
 from napari_unet.session.refitting import Refitting
 from napari_unet.session.resuming import Resuming
+from napari_unet.session.seams import SeamChecking
 from napari_unet.session.suggesting import Suggesting
 
 
-class Session(Areas, Suggesting, Resuming, Comparing, Refitting, Exporting):
+class Session(SeamChecking, Areas, Suggesting, Resuming, Comparing, Refitting, Exporting):
     """Images, labels, models and jobs of one viewer or one script.
 
     Commands are methods; what they change is told through `events`, on the main thread. Nothing
