@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from napari_unet.errors import OutputError, UserError
 from napari_unet.image.boxes import Box, as_box, clip
+from napari_unet.project.folder import read_json, write_json
 
 CHUNK = 512  # edge of what is stored together
 COARSEST = 512  # the last level is at most so long along y and x
-_KEY = "napari_unet"
+_NOTES = "napari-unet.json"  # a file of its own: it can be written while the interpreter shuts down
 
 
 class LabelPyramid:
@@ -38,6 +39,8 @@ class LabelPyramid:
         Unsigned integers.
     scale : sequence of float, optional
         Voxel size (z, y, x) in µm, for other programs.
+    chunk : sequence of int
+        (z, y, x) of what is stored together.
 
     Raises
     ------
@@ -48,7 +51,12 @@ class LabelPyramid:
     """
 
     def __init__(
-        self, path: Path, shape: Sequence[int], dtype: npt.DTypeLike, scale: Sequence[float] | None = None
+        self,
+        path: Path,
+        shape: Sequence[int],
+        dtype: npt.DTypeLike,
+        scale: Sequence[float] | None = None,
+        chunk: Sequence[int] = (1, CHUNK, CHUNK),
     ) -> None:
         import zarr  # slow to import, and the panel opens at once
 
@@ -56,7 +64,7 @@ class LabelPyramid:
         self._lock = RLock()
         try:
             if not (path / "zarr.json").is_file():
-                _make(path, tuple(int(n) for n in shape), np.dtype(dtype), scale)
+                _make(path, tuple(int(n) for n in shape), np.dtype(dtype), scale, chunk)
             self._group = zarr.open_group(str(path), mode="r+")
             ome: Any = self._group.attrs["ome"]
             names = [str(one["path"]) for one in ome["multiscales"][0]["datasets"]]
@@ -88,13 +96,13 @@ class LabelPyramid:
     def notes(self) -> dict[str, Any]:
         """What was noted with the labels, as JSON values."""
         with self._lock:
-            notes: Any = self._group.attrs.get(_KEY, {})
-            return dict(notes)
+            path = self.path / _NOTES
+            return dict(read_json(path)) if path.is_file() else {}
 
     def note(self, values: Mapping[str, Any]) -> None:
         """Note JSON values with the labels, beside what was noted before."""
         with self._lock:
-            self._group.attrs[_KEY] = {**self.notes, **values}
+            write_json(self.path / _NOTES, {**self.notes, **values})
 
     def read(self, t: int, box: Box, level: int = 0) -> npt.NDArray[Any]:
         """Return a box of one time point, (z, y, x) in the voxels of its level.
@@ -157,7 +165,9 @@ def _halved(box: Box, labels: npt.NDArray[Any]) -> tuple[Box, npt.NDArray[Any]]:
     return as_box(corner, [a + n for a, n in zip(corner, part.shape, strict=True)]), part
 
 
-def _make(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], scale: Sequence[float] | None) -> None:
+def _make(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], scale: Sequence[float] | None, chunk: Sequence[int]
+) -> None:
     import zarr
 
     shapes: list[tuple[int, ...]] = [shape]
@@ -176,5 +186,5 @@ def _make(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], scale: Seque
     ome: Any = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}], "image-label": {}}
     group = zarr.open_group(str(path), mode="w", zarr_format=3, attributes={"ome": ome})
     for level, lengths in enumerate(shapes):
-        chunks = (1, 1, *(min(n, CHUNK) for n in lengths[2:]))
+        chunks = (1, *(min(n, c) for n, c in zip(lengths[1:], chunk, strict=True)))
         group.create_array(str(level), shape=lengths, dtype=dtype, chunks=chunks, dimension_names=list("tzyx"))

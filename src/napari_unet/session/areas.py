@@ -88,6 +88,8 @@ class Areas(Pyramids):
             self.need_lifted(other.labels)
         box = area_box(clip(view, image.source.shape[1:]), image.source.shape[1:])
         found = next((one for one in reversed(self.areas(image_id)) if self._holds(one, t, box)), None)
+        if found != self.area_of(image_id):
+            self.leave_area(image_id)
         if found is None:
             found = self._add_area(image, t, box)
         self._current_areas[image_id] = found
@@ -95,6 +97,13 @@ class Areas(Pyramids):
         self.events.images_changed.emit()
         self.events.area_changed.emit(image_id)
         return found
+
+    def enter_area(self, area_id: str) -> None:
+        """Take up an earlier work area; nothing happens for an image that is none."""
+        area = self.image(area_id).area
+        if area is not None and self._current_areas.get(area.parent) != area_id:
+            self._current_areas[area.parent] = area_id
+            self.events.area_changed.emit(area.parent)
 
     def leave_area(self, image_id: str) -> None:
         """Have no work area; what is known stays and teaches."""
@@ -241,6 +250,8 @@ class Areas(Pyramids):
             ids.see(labels.truth.last_id)
             labels.truth.ids = ids
         self._current_areas[area.parent] = image_id
+        # The program may have ended before the last strokes were in the pyramid.
+        self._write_back(image_id, 0, whole(extent(area.box)))
 
     def _leave(self) -> None:
         super()._leave()

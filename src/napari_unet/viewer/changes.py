@@ -12,6 +12,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari_unet.image.axes import canonical_view, label_axes
 from napari_unet.learning.changes import CHANGED, GAINED, LOST
 from napari_unet.viewer.layers import axes_of
+from napari_unet.viewer.levels import Place
 from napari_unet.viewer.making import add_quietly, make_layer
 
 if TYPE_CHECKING:
@@ -43,15 +44,25 @@ class ChangesOverlay:
         (T, Z, Y, X) of the session's image.
     comparison : Comparison
         What changed, and where.
+    place : Place, optional
+        Where the session's image lies in the layer.
     """
 
-    def __init__(self, viewer: Viewer, image: Image, axes: str, shape: tuple[int, ...], comparison: Comparison) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        image: Image,
+        axes: str,
+        shape: tuple[int, ...],
+        comparison: Comparison,
+        place: Place | None = None,
+    ) -> None:
         self.viewer, self.comparison = viewer, comparison
         names = label_axes(axes)
         lengths = dict(zip("TZYX", shape, strict=True))
         data = np.zeros([lengths[letter] for letter in names], np.uint8)
         canonical_view(data, names)[comparison.t][comparison.box] = drawn(comparison.changes)
-        self.layer, _ = make_layer(image, axes_of(image), data, None, "what changed", {"helper": True})
+        self.layer, _ = make_layer(image, axes_of(image), data, None, "what changed", {"helper": True}, place=place)
         self.layer.colormap = _colormap()
         self.layer.opacity = 0.8
         self.layer.editable = False

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_unet.errors import AxesError, UserError
-from napari_unet.image.boxes import Box
 from napari_unet.image.source import ImageSource
 from napari_unet.viewer.channels import ChannelLayers, same_source
+from napari_unet.viewer.image_parts import InParts
 from napari_unet.viewer.layers import (
     is_usable,
     read_file_scale,
@@ -19,7 +19,6 @@ from napari_unet.viewer.layers import (
     source_of_layers,
 )
 from napari_unet.viewer.lookup import image_ids
-from napari_unet.viewer.onscreen import plane_of, view_of
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 WATCHED = ("data", "scale", "translate", "units", "axis_labels")  # what the meaning of a layer depends on
 
 
-class ImageChoice:
+class ImageChoice(InParts):
     """Follows the selected image layer, unless it is pinned.
 
     Parameters
@@ -69,7 +68,7 @@ class ImageChoice:
             self._watch(layer)
         self.follow()
         for layer in self.usable:  # they may have changed while no panel was open
-            self._update(layer)
+            self.update(layer)
 
     def close(self) -> None:
         """Stop following."""
@@ -103,6 +102,7 @@ class ImageChoice:
         if layer is not None:
             read_file_scale(layer)
         self.read()
+        self.settle_level()
 
     def read(self) -> None:
         """Find out again what the current layer means."""
@@ -122,13 +122,13 @@ class ImageChoice:
         """Remember what the axes of the current layer mean."""
         if self.layer is not None:
             remember_axes(self.layer, axes)
-            self._update(self.layer)
+            self.update(self.layer)
 
     def answer_voxel_size(self, size: tuple[float, float, float] | None) -> None:
         """Remember the voxel size (z, y, x) in µm of the current layer."""
         if self.layer is not None:
             remember_voxel_size(self.layer, size)
-            self._update(self.layer)
+            self.update(self.layer)
 
     def channels(self, layer: Image) -> tuple[int, ...] | None:
         """Return which channels of a layer feed the model; None for all."""
@@ -139,7 +139,7 @@ class ImageChoice:
         """Feed the model with these channels of the current layer, in this order."""
         if self.layer is not None:
             remembered(self.layer)["channels"] = channels
-            self._update(self.layer)
+            self.update(self.layer)
 
     def channel_layers(self, layer: Image) -> list[Image]:
         """Return the layers that are the channels of one image, the layer itself first."""
@@ -149,14 +149,9 @@ class ImageChoice:
         """Take further layers as channels of the current one."""
         if self.layer is not None:
             self._parts.choose(self.layer, others)
-            self._update(self.layer)
+            self.update(self.layer)
 
     # ---- in the session ------------------------------------------------------------------------
-
-    @property
-    def image_id(self) -> str | None:
-        """Id of the current image in the session, if a command needed it before."""
-        return None if self.layer is None else self.id_of(self.layer)
 
     def id_of(self, layer: Layer) -> str | None:
         """Return the id of a layer in the session, if it has one."""
@@ -165,15 +160,28 @@ class ImageChoice:
 
     def layer_of(self, image_id: str) -> Image | None:
         """Return the image layer of an id, if it is still there."""
-        return next((layer for layer in self.usable if self._ids.get(layer) == image_id), None)
+        image = self.session.images.get(image_id)
+        base = image_id if image is None or image.area is None else image.area.parent
+        return next((layer for layer in self.usable if self._ids.get(layer) == base), None)
 
     def need(self) -> str:
-        """Return the id of the current image, registering it first.
+        """Return the id of what is worked on, registering the current image first: of a large one its work area.
 
         Raises
         ------
         UserError
             If there is no image or its axes are unclear.
+        """
+        base = self.need_base()
+        return self.session.area_of(base) or base
+
+    def need_base(self) -> str:
+        """Return the id of the current image, registering it first, whether it has a work area or not.
+
+        Raises
+        ------
+        UserError
+            See `need`.
         """
         if self.layer is None:
             raise UserError("There is no image.", "Open one, or drop a file onto the window.")
@@ -183,26 +191,6 @@ class ImageChoice:
         if image_id is None:
             image_id = self._ids[self.layer] = self.session.add_image(self.source)
         return image_id
-
-    # ---- what is on screen ---------------------------------------------------------------------
-
-    def view(self) -> tuple[int, Box | None]:
-        """Return the time point and the (z, y, x) box on screen; None where the image is not on screen."""
-        if self.layer is None or self.source is None:
-            return 0, None
-        return view_of(self.viewer, self.layer, self.source)
-
-    def plane(self) -> tuple[int, Box]:
-        """Return the time point and the (z, y, x) box of the plane that is shown.
-
-        Raises
-        ------
-        UserError
-            If the image is not on screen, or not as one plane of space.
-        """
-        if self.layer is None or self.source is None:
-            raise UserError("The image is not on screen.", "Move it into view first.")
-        return plane_of(self.viewer, self.layer, self.source)
 
     # ---- events --------------------------------------------------------------------------------
 
@@ -223,7 +211,7 @@ class ImageChoice:
         if image_id in self.session.images:
             self.session.remove_image(image_id)
         for other in self._parts.drop(layer):
-            self._update(other)
+            self.update(other)
             sentence = f"The layer '{layer.name}' is gone; '{other.name}' goes on without this channel."
             self.session.events.message.emit("info", sentence, "")
         if layer is self.layer:
@@ -251,9 +239,9 @@ class ImageChoice:
     def _on_layer_changed(self, event: Any) -> None:
         """Take over new data or another voxel size, in every image that the layer is a part of."""
         for layer in self._parts.users(event.source):
-            self._update(layer, event.type == "data")
+            self.update(layer, event.type == "data")
 
-    def _update(self, layer: Image, new_data: bool = False) -> None:
+    def update(self, layer: Image, new_data: bool = False) -> None:
         """Find out again what a layer means and tell the session; a job that reads old data stops."""
         image_id = self.id_of(layer)
         if image_id is not None and new_data:

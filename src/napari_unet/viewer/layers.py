@@ -11,6 +11,7 @@ from napari_unet.image.axes import infer_axes, parse_axes
 from napari_unet.image.channels import stack_channels
 from napari_unet.image.source import ImageSource
 from napari_unet.image.units import micrometres
+from napari_unet.viewer.levels import factors, level_data, levels_of
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -71,7 +72,7 @@ def source_of(layer: Image, channels: Sequence[int] | None = None) -> ImageSourc
     Parameters
     ----------
     layer : napari.layers.Image
-        The layer; of a multiscale one the finest level is used.
+        The layer; of a multiscale one, the level that was chosen for it (`remember_level`), else the finest.
     channels : sequence of int, optional
         Which channels feed the model, in order; all by default.
 
@@ -87,10 +88,10 @@ def source_of(layer: Image, channels: Sequence[int] | None = None) -> ImageSourc
     ImageError
         If the layer holds no image that can be used.
     """
-    axes = axes_of(layer)
-    scale, origin = voxel_size(layer, axes)
+    axes, level = axes_of(layer), level_of(layer)
+    scale, origin = voxel_size(layer, axes, level)
     return ImageSource(
-        data=_data(layer),
+        data=level_data(layer, level),
         axes=axes,
         name=layer.name,
         scale=scale,
@@ -99,7 +100,36 @@ def source_of(layer: Image, channels: Sequence[int] | None = None) -> ImageSourc
         rgb=bool(layer.rgb),
         channels=None if channels is None else tuple(channels),
         path=_path(layer),
+        level=level,
+        levels=levels_of(layer),
     )
+
+
+def level_of(layer: Image) -> int:
+    """Return which level of a multiscale layer a model sees; 0 for others."""
+    chosen = remembered(layer).get("level", 0)
+    return int(chosen) if 0 <= int(chosen) < levels_of(layer) else 0
+
+
+def remember_level(layer: Image, level: int, by_user: bool) -> None:
+    """Keep which level of a layer a model sees.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        The layer.
+    level : int
+        0 is the finest.
+    by_user : bool
+        Another model does not change it.
+    """
+    remembered(layer)["level"], remembered(layer)["level_by_user"] = level, by_user
+
+
+def level_sizes(layer: Image) -> list[tuple[float, float, float] | None]:
+    """Return the voxel size (z, y, x) in µm of each level of a layer, the finest first; None where unknown."""
+    axes = axes_of(layer)
+    return [voxel_size(layer, axes, level)[0] for level in range(levels_of(layer))]
 
 
 def source_of_layers(layers: Sequence[Image], channels: Sequence[int] | None = None) -> ImageSource:
@@ -129,7 +159,7 @@ def source_of_layers(layers: Sequence[Image], channels: Sequence[int] | None = N
     return stack_channels([source_of(layer) for layer in layers])
 
 
-def voxel_size(layer: Image, axes: str) -> tuple[tuple[float, float, float] | None, str]:
+def voxel_size(layer: Image, axes: str, level: int = 0) -> tuple[tuple[float, float, float] | None, str]:
     """Return a layer's voxel size (z, y, x) in µm and where it was read from.
 
     A scale of 1 pixel everywhere is napari's default and says nothing. A scale other than 1 without
@@ -141,6 +171,8 @@ def voxel_size(layer: Image, axes: str) -> tuple[tuple[float, float, float] | No
         The layer.
     axes : str
         Its axes.
+    level : int
+        Of a multiscale layer.
 
     Returns
     -------
@@ -153,17 +185,18 @@ def voxel_size(layer: Image, axes: str) -> tuple[tuple[float, float, float] | No
     displayed = axes[:-1] if layer.rgb else axes
     values: dict[str, float] = {}
     told = False
+    wider = dict(zip(displayed, factors(layer, level), strict=True))
     for letter in spatial:
         index = displayed.index(letter)
         length = micrometres(layer.units[index])
         scale = abs(float(layer.scale[index]))
         told = told or length is not None or scale != 1
-        values[letter] = scale * (1.0 if length is None else length)
+        values[letter] = scale * wider[letter] * (1.0 if length is None else length)
     if told:
         return (values.get("Z", 1.0), values["Y"], values["X"]), "layer"
     answered = remembered(layer).get("voxel_size")
     if answered is not None:
-        z, y, x = (float(value) for value in answered)
+        z, y, x = (float(value) * wider.get(letter, 1.0) for value, letter in zip(answered, "ZYX", strict=True))
         return (z, y, x), str(remembered(layer).get("voxel_size_origin", "user"))
     return None, "unknown"
 

@@ -13,13 +13,16 @@ from qtpy.QtCore import QTimer
 from napari_unet.errors import UserError
 from napari_unet.image.boxes import Box
 from napari_unet.viewer.accepting import Accepting
+from napari_unet.viewer.areas import WorkAreas
 from napari_unet.viewer.images import ImageChoice
 from napari_unet.viewer.keys import CanvasKeys
 from napari_unet.viewer.layers import METADATA_KEY
+from napari_unet.viewer.looking import Looking
 from napari_unet.viewer.lookup import bare_viewer, session_of
 from napari_unet.viewer.next import Guide
 from napari_unet.viewer.overlay import KnownOverlay
 from napari_unet.viewer.projects import Projects
+from napari_unet.viewer.pyramids import PyramidLayers
 from napari_unet.viewer.results import ResultLayer
 from napari_unet.viewer.shown import ShownResults
 from napari_unet.viewer.tools import CanvasTools
@@ -47,6 +50,8 @@ class ViewerLink:
         Which image the panel works on.
     results : ShownResults
         The Labels layers.
+    pyramids, areas : PyramidLayers, WorkAreas
+        The read-only labels of large images, and the parts of them that are corrected.
     accepting : Accepting
         Makes what is on screen known, and asks before it is much.
     tools, keys : CanvasTools, CanvasKeys
@@ -63,6 +68,9 @@ class ViewerLink:
         self.session = session_of(viewer)
         self.image = ImageChoice(self.viewer, self.session)
         self.results = ShownResults(self.viewer, self.session, self.image, self.run)
+        self.pyramids = PyramidLayers(self.viewer, self.session, self.image)
+        self.areas = WorkAreas(self)
+        self.looking = Looking(self.viewer, self.session, self.image)
         self.overlay: KnownOverlay | None = None
         self.accepting = Accepting(self)
         self.guide = Guide(self.viewer, self.image, self.results, self.accepting.region)
@@ -100,6 +108,9 @@ class ViewerLink:
             self.session.cancel(name)
         self.guide.close()
         self.results.close()
+        self.pyramids.close()
+        self.areas.close()
+        self.looking.close()
         self.keys.close()
         self.accepting.close()
         for signal, slot in self._connections:
@@ -126,17 +137,31 @@ class ViewerLink:
             self.session.events.message.emit("error", str(error), traceback.format_exc())
         return None
 
-    def segment(self, only_view: bool = False) -> None:
-        """Segment the current image, what is on screen first."""
+    def segment(self, only_view: bool = False, only_area: bool = False) -> None:
+        """Segment the current image, what is on screen first.
+
+        Parameters
+        ----------
+        only_view : bool
+            Leave out what is not on screen.
+        only_area : bool
+            Segment the work area of a large image.
+        """
 
         def command() -> None:
-            image_id = self.image.need()
+            image_id = self.image.need() if only_area else self.image.need_base()
             self.results.expect(image_id)
-            t, view = self.image.view()
+            self.pyramids.expect(image_id)
+            t, view = self.image.view() if only_area else self.image.base_view()
             if only_view and view is None:
                 raise UserError("The image is not on screen.", "Move it into view, or segment all of it.")
+            if only_area and self.session.images[image_id].area is None:
+                raise UserError("There is no work area.", "Zoom to a place, then click Work area.")
             start = partial(self.session.segment, image_id, t, view, only_view=only_view)
-            if self.session.labels(image_id) is None:
+            if self.session.images[image_id].large:
+                self.session.ensure_pyramid(image_id)
+                QTimer.singleShot(0, lambda: self.run(start))
+            elif self.session.labels(image_id) is None:
                 # To add a layer takes napari long enough: the window draws before the rest is done.
                 self.session.ensure_labels(image_id)
                 QTimer.singleShot(0, lambda: self.run(start))
@@ -178,6 +203,9 @@ class ViewerLink:
 
         def command() -> None:
             image_id = self.image.need()
+            if self.session.images[image_id].large:
+                self.areas.set_from_view()
+                return
             self.results.expect(image_id)
             self.session.ensure_labels(image_id)
             self.results.ensure(image_id)
@@ -240,6 +268,7 @@ class ViewerLink:
             self.overlay.update(t, box)
 
     def _on_model_changed(self) -> None:
+        self.image.settle_level()
         self.results.sync()
         self.results.recolor()
         if self.session.model is not None and self.session.model.untrained and self.image.source is not None:
@@ -255,6 +284,7 @@ class ViewerLink:
 
     def _write_provenance(self) -> None:
         self.results.write_provenance(METADATA_KEY)
+        self.pyramids.write_provenance()
 
     def _on_released(self, layer: Any) -> None:
         self.keys.release_layer(layer)

@@ -12,6 +12,7 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from napari_unet.model.header import ClassInfo
 from napari_unet.viewer.layers import METADATA_KEY
+from napari_unet.viewer.levels import Place, placed
 from napari_unet.viewer.lookup import bare_viewer
 
 if TYPE_CHECKING:
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 def make_layer(
     image: Image,
     axes: str,
-    array: npt.NDArray[np.unsignedinteger[Any]],
+    array: npt.NDArray[np.unsignedinteger[Any]] | list[Any],
     classes: Sequence[ClassInfo] | None,
     name: str,
     metadata: dict[str, Any],
     visible: bool = True,
+    place: Place | None = None,
 ) -> tuple[Labels, str]:
     """Make the Labels layer of an image, lying where the image lies.
 
@@ -41,8 +43,9 @@ def make_layer(
         Scale, translation, rotation, shear, affine, units and axis labels are copied from it.
     axes : str
         Axes of the image's data.
-    array : ndarray of unsigned int
-        Labels in the order of `axes` without C; painted in place.
+    array : ndarray of unsigned int, or list of array-like
+        Labels in the order of `axes` without C; painted in place. A list is a pyramid of levels, in the
+        order of the layer's axes with C, and can only be shown.
     classes : sequence of ClassInfo or None
         Fixed colours; None for objects, whose colours follow their ids.
     name : str
@@ -52,6 +55,8 @@ def make_layer(
     visible : bool
         Whether it is shown at once. To make the picture of a wide layer takes napari long, and it
         does so twice when the layer is made visible.
+    place : Place, optional
+        Which level and part of the image the labels cover, if not all of the finest level.
 
     Returns
     -------
@@ -64,11 +69,11 @@ def make_layer(
     channel = shown.find("C")
     drop_first = channel == 0
     keep = list(range(1 if drop_first else 0, len(shown)))
-    scale, translate = np.array(image.scale, float), np.array(image.translate, float)
-    data: npt.NDArray[Any] = array
+    scale, translate = placed(image, shown, place or Place())
+    data: Any = array
     if channel > 0:
         count = int(np.shape(image.data[0] if image.multiscale else image.data)[channel])
-        data = np.expand_dims(array, channel)
+        data = array if isinstance(array, list) else np.expand_dims(array, channel)
         translate[channel] += scale[channel] * (count - 1) / 2
         scale[channel] *= count
     affine = np.array(image.affine.affine_matrix, float)
@@ -78,6 +83,7 @@ def make_layer(
         shear = shear[len(shown) - 1 :]
     layer = Labels(
         data,
+        multiscale=isinstance(array, list),
         name=name,
         scale=scale[keep],
         translate=translate[keep],

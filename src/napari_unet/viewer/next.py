@@ -78,6 +78,7 @@ class Guide:
     def jump(self, suggestion: Suggestion) -> None:
         """Bring a region on screen, in its image, at its time and plane; selection, tool and mode stay."""
         image_id, layer = suggestion.image_id, self.image.layer_of(suggestion.image_id)
+        self.session.enter_area(image_id)
         self.results.expect(image_id)
         result = self.results.ensure(image_id)
         if layer is None or result is None:

@@ -67,7 +67,10 @@ class Projects:
         self.link.changed.emit()
 
     def _show(self, image_id: str) -> None:
-        """Give an image of the session its layer, and its labels theirs."""
+        """Give an image of the session its layer, and its labels theirs; a work area has that of its image."""
+        if self.session.image(image_id).area is not None:
+            self.link.results.ensure(image_id)
+            return
         source = self.session.image(image_id).source
         layer = self._layer_at(source) or self._add(source)
         self._ids[layer] = image_id
@@ -79,6 +82,7 @@ class Projects:
         if self.link.image.layer is None or layer is self.viewer.layers.selection.active:
             self.link.image.choose(layer)
         self.link.results.ensure(image_id)
+        self.link.pyramids.ensure(image_id)
 
     def _layer_at(self, source: ImageSource) -> Image | None:
         """Return a layer of the same file and shape that belongs to no image yet."""

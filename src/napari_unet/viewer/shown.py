@@ -90,7 +90,10 @@ class ShownResults:
         name, classes = f"{layer.name} labels", self.classes(labels)
         metadata = {"image": layer.name, "model": self.session.need_model().header.name}
         # Hidden at first: napari makes the picture of a wide layer once on its own and once in the viewer.
-        made, axes = make_layer(layer, axes_of(layer), labels.array, classes, name, metadata, visible=False)
+        place, is_area = self.image.place_of(image_id), self.session.images[image_id].area is not None
+        name = f"{layer.name} work area" if is_area else name
+        made, axes = make_layer(layer, axes_of(layer), labels.array, classes, name, metadata, False, place)
+        made.bounding_box.visible = is_area
         add_quietly(self.viewer, made)
         result = self._take(image_id, made, axes)
         self.sync()
@@ -116,6 +119,13 @@ class ShownResults:
         layer.events.n_edit_dimensions.connect(self.clamp)
         self.made.emit(layer)
         return result
+
+    def drop(self, image_id: str) -> None:
+        """Take the layers of an image's labels off the screen; the labels stay in the session."""
+        for result, recorder in tuple(self._results.get(image_id, ())):
+            self._release(image_id, result, recorder)
+            if result.alive:
+                self.viewer.layers.remove(result.layer)
 
     def expect(self, image_id: str) -> None:
         """Make the layer again, if the user removed it: a new result was asked for."""

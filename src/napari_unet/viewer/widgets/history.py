@@ -219,7 +219,8 @@ class HistoryDialog(QDialog):
         self.sentence.setText(comparison.sentence)
         if image is not None and layer is not None and comparison.changes.any():
             source = image.source
-            self.overlay = ChangesOverlay(self.link.viewer, layer, source.axes, source.shape, comparison)
+            place = self.link.image.place_of(comparison.image_id)
+            self.overlay = ChangesOverlay(self.link.viewer, layer, source.axes, source.shape, comparison, place)
         self._show_chosen()
 
     def _on_images(self) -> None:

@@ -12,6 +12,7 @@ from napari_unet.viewer.images import question_of
 from napari_unet.viewer.widgets.group import GroupRow
 from napari_unet.viewer.widgets.icons import IconButton
 from napari_unet.viewer.widgets.parts import Section, sentence_label
+from napari_unet.viewer.widgets.scope import LevelChoice
 
 if TYPE_CHECKING:
     from napari_unet.viewer.link import ViewerLink
@@ -46,6 +47,8 @@ class ImageSection(Section):
         self.channels.menu().aboutToShow.connect(self._fill_channels)
         self.size = IconButton("ruler", "Set the voxel size", self._ask_size)
         self.row(self.facts, self.channels, self.size)
+        self.level = LevelChoice(link)
+        self.body.addWidget(self.level)
         self.question = _AxesQuestion(self)
         self.body.addWidget(self.question)
         self.size_form = _SizeForm(self)
@@ -120,6 +123,7 @@ class ImageSection(Section):
         self.pin.setChecked(self.image.pinned)
         self.pin.blockSignals(False)
         self.group.refresh()
+        self.level.refresh()
         asks = isinstance(problem, AxesError)
         self.facts.setText(describe(source, problem))
         self.channels.setVisible(source is not None)

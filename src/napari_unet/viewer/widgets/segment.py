@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Container, create_widget
 from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QPushButton
 
 from napari_unet.errors import UserError
 from napari_unet.inference.objects import MOST_SMOOTH, ObjectSettings
 from napari_unet.jobs import Job
-from napari_unet.viewer.widgets.parts import JobBar, Section, SplitButton, enable, sentence_label
+from napari_unet.viewer.widgets.options import RunOptions
+from napari_unet.viewer.widgets.parts import JobBar, Section, enable, sentence_label
+from napari_unet.viewer.widgets.scope import ScopeChoice
 
 if TYPE_CHECKING:
     from napari_unet.viewer.link import ViewerLink
@@ -27,7 +30,7 @@ LABELS = {
 FOR_INSTANCES = ("threshold", "min_size", "split", "smooth", "fill_holes")
 FOR_BINARY = ("threshold", "min_size", "smooth", "fill_holes", "connected")
 LABEL_JOBS = ("segment", "model")  # jobs after which the labels, or what they mean, are others
-DECODE_DELAY = 250  # ms without another change before the scores are decoded again
+DECODE_DELAY = 120  # ms without another change before the scores are decoded again
 
 
 class SegmentSection(Section):
@@ -42,16 +45,11 @@ class SegmentSection(Section):
     def __init__(self, link: ViewerLink) -> None:
         super().__init__("Segment")
         self.link, self.session = link, link.session
-        self.split = SplitButton(
-            "Segment",
-            link.segment,
-            (
-                ("All of the image, the view first", link.segment),
-                ("Only what is in view", lambda: link.segment(only_view=True)),
-            ),
-        )
-        self.button = self.split.button
-        self.header.addWidget(self.split)
+        self.scope = ScopeChoice(link)
+        self.button = QPushButton("Segment")
+        self.button.clicked.connect(self.scope.segment)
+        self.header.addWidget(self.button)
+        self.header.addWidget(self.scope)
         self.header.addStretch(1)
         self.progress = JobBar("Stop; the finished tiles stay")
         self.progress.cancelled.connect(lambda: self.session.cancel("segment"))
@@ -60,6 +58,9 @@ class SegmentSection(Section):
         self.body.addWidget(self.note)
         self.form, self.editors = _form(self.session.settings.objects)
         self.body.addWidget(self.form.native)
+        self.options = RunOptions(link)
+        self.options.joining_changed.connect(lambda: self._delay.start(DECODE_DELAY))
+        self.body.addWidget(self.options)
         self._decoding: Job | None = None
         self._waiting: set[str] = set()  # images to decode again once what runs has ended
         self._stopped = False
@@ -113,9 +114,16 @@ class SegmentSection(Section):
             self._decode_when_quiet(image_id)
             return
         labels = self.session.labels(image_id) if image_id in self.session.images else None
-        objects = self.session.settings.objects
-        if labels is not None and labels.frames and labels.origin.settings.get("objects") != asdict(objects):
-            self._decoding = self.session.decode(image_id, objects)
+        settings = self.session.settings
+        if labels is None or not labels.frames:
+            return
+        shown = labels.origin.settings
+        options = shown.get("options")
+        joined = options.get("join_z", True) if isinstance(options, dict) else True
+        if shown.get("objects") != asdict(settings.objects) or joined != settings.options.join_z:
+            t, box = self.link.image.view()
+            view = (t, box) if box is not None and image_id == self.link.image.image_id else None
+            self._decoding = self.session.decode(image_id, settings.objects, view)
 
     def problem(self) -> str:
         """Return what is missing before an image can be segmented, or an empty string."""
@@ -138,7 +146,7 @@ class SegmentSection(Section):
         """Show whether and how far a segmentation runs."""
         view, model = self.session.jobs.get("segment"), self.session.model
         enable(self.button, self.problem(), "Segment the image, the view first")
-        enable(self.split.more, self.problem(), "All of the image, or only what is in view")
+        self.scope.refresh()
         self.progress.setVisible(view is not None)
         if view is not None:
             progress = view.progress
@@ -152,6 +160,7 @@ class SegmentSection(Section):
         for name, editor in self.editors.items():
             editor.visible = name in shown
         self.form.native.setVisible(bool(shown))
+        self.options.refresh()
 
 
 def channel_problem(link: ViewerLink) -> str:
