@@ -216,7 +216,7 @@ def choose_rescaling(
     if rescaling.image == rescaling.network:
         return None, ""
     return rescaling, (
-        f"The model ran on the image rescaled from voxels of {image} to {model}; the labels are on the image's grid."
+        f"The model sees the image rescaled from voxels of {image} to {model}; labels are on the image's grid."
     )
 
 
