@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,9 @@ def ready_folder(path: str | Path) -> Path:
     return folder
 
 
-def plan_outputs(images: Mapping[Path, Path], folder: Path, ending: str) -> list[tuple[Path, Path]]:
+def plan_outputs(
+    images: Mapping[Path, Path], folder: Path, ending: str, others: Sequence[str] = ()
+) -> list[tuple[Path, Path]]:
     """Return each image with its output; outputs of earlier runs among the images are left out.
 
     Parameters
@@ -48,6 +50,8 @@ def plan_outputs(images: Mapping[Path, Path], folder: Path, ending: str) -> list
         Where the outputs go, in the same subfolders.
     ending : str
         Replaces the images' suffix, such as ``"_labels.tif"``.
+    others : sequence of str
+        Endings that outputs may have instead.
 
     Raises
     ------
@@ -55,7 +59,8 @@ def plan_outputs(images: Mapping[Path, Path], folder: Path, ending: str) -> list
         If two images would have the same output.
     """
     targets = {path: folder / below / f"{stem(path)}{ending}" for path, below in images.items()}
-    earlier = {target.resolve() for target in targets.values()}
+    endings = (ending, *others)
+    earlier = {target.with_name(stem(path) + one).resolve() for path, target in targets.items() for one in endings}
     plan = [(path, target) for path, target in targets.items() if path.resolve() not in earlier]
     first: dict[Path, Path] = {}
     for path, target in plan:

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet import __version__
-from napari_unet.cli import console, inputs, outputs, said
+from napari_unet.cli import console, inputs, large, outputs, said
 from napari_unet.cli.options import add_settings, settings_from
 from napari_unet.errors import ImageError, OutputError
 from napari_unet.image.axes import label_axes
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.objects import ObjectSettings
 from napari_unet.inference.options import PredictOptions
+from napari_unet.io.images import open_image
 from napari_unet.io.labels import read_labels, write_labels
 from napari_unet.io.tables import measure_objects, write_table
 from napari_unet.jobs import JobContext, JobRunner, JobState, Progress
@@ -51,6 +52,17 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_memory_option(parser: argparse.ArgumentParser) -> None:
+    """Add with how much memory to work."""
+    parser.add_argument(
+        "--memory",
+        dest="memory_gb",
+        metavar="GB",
+        type=float,
+        help="Memory to work with, in GB (10⁹ bytes). Default: half of what is free.",
+    )
+
+
 def add_device_options(parser: argparse.ArgumentParser) -> None:
     """Add where and how exactly to compute."""
     group = parser.add_argument_group("computing")
@@ -64,6 +76,13 @@ def configure(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("images", nargs="+", metavar="IN", help="Files, folders, patterns; TIFF, PNG, JPEG, OME-Zarr.")
     parser.add_argument("-m", "--model", required=True, help="A built-in name or a checkpoint file.")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="Folder for NAME_labels.tif.")
+    parser.add_argument(
+        "--format",
+        choices=large.FORMATS,
+        default="auto",
+        help="tiff, or ome-zarr: NAME_labels.zarr, a pyramid that is written block by block. By default a TIFF, and an "
+        "OME-Zarr where labels or scores would need more than the memory to work with.",
+    )
     parser.add_argument("--table", action="store_true", help="Also measure the objects, as NAME_objects.csv.")
     parser.add_argument(
         "--overwrite",
@@ -75,6 +94,7 @@ def configure(parser: argparse.ArgumentParser, name: str) -> None:
     add_settings(parser, ObjectSettings, OBJECTS, "objects")
     add_settings(parser, PredictOptions, OPTIONS, "running the model")
     add_device_options(parser)
+    add_memory_option(parser)
 
 
 @dataclass(frozen=True)
@@ -92,6 +112,7 @@ class FileRequest:
     table: bool
     overwrite: bool
     options: PredictOptions = field(default_factory=PredictOptions)
+    format: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -107,7 +128,7 @@ def run(arguments: argparse.Namespace) -> int:
     objects = settings_from(arguments, ObjectSettings)
     images = inputs.find_images(arguments.images)
     folder = outputs.ready_folder(arguments.output)
-    plan = outputs.plan_outputs(images, folder, "_labels.tif")
+    plan = outputs.plan_outputs(images, folder, "_labels.tif", (large.ZARR_ENDING,))
 
     from napari_unet.session.tasks import predictor_for
 
@@ -116,7 +137,9 @@ def run(arguments: argparse.Namespace) -> int:
     console.note(predictor.sentence)
     told = (arguments.axes, arguments.channels, arguments.scale, arguments.precision)
     requests = [
-        FileRequest(image, target, predictor, objects, *told, arguments.table, arguments.overwrite, options)
+        FileRequest(
+            image, target, predictor, objects, *told, arguments.table, arguments.overwrite, options, arguments.format
+        )
         for image, target in plan
     ]
     with _terminable():
@@ -151,37 +174,24 @@ def _run_all(requests: list[FileRequest], folder: Path) -> int:
 def segment_file(context: JobContext, request: FileRequest) -> FileResult:
     """Segment one image and write its labels and table, or find that they are there."""
     start = time.perf_counter()
-    before = outputs.stamp(request.image)
     source = inputs.open_source(request.image, request.axes, request.channels, request.scale)
     header = request.predictor.checkpoint.header
     provenance = provenance_of(request, source, header)
     table = request.target.with_name(f"{inputs.stem(request.image)}_objects.csv")
-    there = not request.overwrite and outputs.is_finished(request.target, provenance)
+    target, there = _target(request, source, provenance)
     if there and (table.exists() or not request.table):
         return FileResult(True, "skipped: finished before")
     if request.table and table.exists() and not request.overwrite:
         raise OutputError(f"The table {str(table)!r} is in the way.", "Add --overwrite to replace it.")
-    axes = label_axes(source.axes)
-    if there:
-        labels, axes, _, _ = read_labels(request.target)
+    objects, notes = None, ""
+    if not there and target != request.target:
+        objects, notes = _written_to_zarr(context, request, source, target, provenance)
+    if target == request.target:
+        labels, axes = _in_memory(context, request, source, provenance) if not there else read_labels(target)[:2]
     else:
-        labels = request.predictor.segment(source, settings=request.objects, progress=context.progress)
-        if outputs.stamp(request.image) != before:
-            raise ImageError("The image changed while it was segmented.", "Segment it again.")
-        outputs.ready_folder(request.target.parent)
-        write_labels(
-            request.target,
-            labels,
-            axes,
-            source.scale,
-            source.units,
-            provenance,
-            overwrite=request.overwrite,
-            protected=(request.image,),
-        )
+        labels, axes = open_image(target).data, "TZYX"
     if request.table:
         trained = source.name in header.provenance.get("images", ())
-        by_hand = np.zeros(labels.shape, bool)
         columns = measure_objects(
             labels,
             axes,
@@ -189,10 +199,68 @@ def segment_file(context: JobContext, request: FileRequest) -> FileResult:
             model_hash=header.weights_hash,
             settings=json.dumps(provenance["settings"], sort_keys=True),
             in_training=trained,
-            edited=by_hand,
+            edited=np.broadcast_to(np.False_, labels.shape),
         )
         write_table(table, columns, overwrite=request.overwrite)
-    return FileResult(False, _summary(labels, header, request, time.perf_counter() - start))
+    found = _found(labels, header, request) if target == request.target else large.found(objects, there)
+    seconds = time.perf_counter() - start
+    return FileResult(
+        False, f"{found}, {seconds:.1f} s" + "".join(f". {n}" for n in (*request.predictor.notes, notes) if n)
+    )
+
+
+def _target(request: FileRequest, source: ImageSource, provenance: dict[str, Any]) -> tuple[Path, bool]:
+    """Return where the labels go, a TIFF or an OME-Zarr, and whether they are there already."""
+    pyramid = request.target.with_name(inputs.stem(request.image) + large.ZARR_ENDING)
+    zarr = large.goes_to_zarr(request.format, source, request.predictor)
+    target, other = (pyramid, request.target) if zarr else (request.target, pyramid)
+    if request.overwrite:
+        return target, False
+    # How much memory is free decides, and may have decided otherwise in an earlier run.
+    if request.format == "auto" and other.exists() and not target.exists() and outputs.is_finished(other, provenance):
+        return other, True
+    return target, outputs.is_finished(target, provenance)
+
+
+def _in_memory(
+    context: JobContext, request: FileRequest, source: ImageSource, provenance: dict[str, Any]
+) -> tuple[Any, str]:
+    """Segment an image, write a TIFF, and return the labels and their axes."""
+    before = outputs.stamp(request.image)
+    labels = request.predictor.segment(source, settings=request.objects, progress=context.progress)
+    _need_unchanged(request, before)
+    outputs.ready_folder(request.target.parent)
+    axes = label_axes(source.axes)
+    write_labels(
+        request.target,
+        labels,
+        axes,
+        source.scale,
+        source.units,
+        provenance,
+        overwrite=request.overwrite,
+        protected=(request.image,),
+    )
+    return labels, axes
+
+
+def _written_to_zarr(
+    context: JobContext, request: FileRequest, source: ImageSource, target: Path, provenance: dict[str, Any]
+) -> tuple[int | None, str]:
+    """Segment an image into an OME-Zarr; return how many objects there are, and what is to be said."""
+    before = outputs.stamp(request.image)
+    outputs.ready_folder(target.parent)
+    result = large.segment_to_zarr(
+        context,
+        large.LargeRequest(source, target, request.predictor, request.objects, provenance, request.overwrite),
+        lambda: _need_unchanged(request, before),
+    )
+    return result.objects, large.note(result, request.format, request.predictor)
+
+
+def _need_unchanged(request: FileRequest, before: object) -> None:
+    if outputs.stamp(request.image) != before:
+        raise ImageError("The image changed while it was segmented.", "Segment it again.")
 
 
 def provenance_of(request: FileRequest, source: ImageSource, header: CheckpointHeader) -> dict[str, Any]:
@@ -220,12 +288,10 @@ def _decisive(options: PredictOptions) -> dict[str, Any]:
     return {name: value for name, value in asdict(options).items() if name != "memory_gb"}
 
 
-def _summary(labels: Any, header: CheckpointHeader, request: FileRequest, seconds: float) -> str:
+def _found(labels: Any, header: CheckpointHeader, request: FileRequest) -> str:
     if header.output.instances or (header.output.kind == "binary" and request.objects.connected):
-        found = f"{np.unique(labels[labels > 0]).size} objects"
-    else:
-        found = f"{np.count_nonzero(labels) / labels.size:.1%} of the image is not background"
-    return f"{found}, {seconds:.1f} s" + "".join(f". {note}" for note in request.predictor.notes)
+        return f"{np.unique(labels[labels > 0]).size} objects"
+    return f"{np.count_nonzero(labels) / labels.size:.1%} of the image is not background"
 
 
 @contextmanager

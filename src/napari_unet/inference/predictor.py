@@ -326,8 +326,10 @@ class Predictor:
         numbered = output.instances or (output.kind == "binary" and settings.connected)
         used = 0
         joiner = PlaneJoiner() if numbered and self.options.join_z else None
-        for t, z, scores in self._frames(source, statistics, progress):
-            found = decode(scores, output, settings)
+        # Objects come from half precision wherever scores are kept, so that they are the same everywhere.
+        kept = np.dtype(np.float16 if numbered else np.float32)
+        for t, z, scores in self._frames(source, statistics, progress, kept):
+            found = decode(scores.astype(np.float32, copy=False), output, settings)
             if joiner is not None and z is not None:
                 found = joiner.add(z, found[0], t)[np.newaxis]
             elif numbered:
@@ -342,12 +344,12 @@ class Predictor:
         return np.ascontiguousarray(from_canonical(labels, label_axes(source.axes)))
 
     def _frames(
-        self, source: ImageSource, statistics: Statistics | None, progress: Progress | None
-    ) -> Iterator[tuple[int, int | None, Scores]]:
+        self, source: ImageSource, statistics: Statistics | None, progress: Progress | None, dtype: np.dtype[Any]
+    ) -> Iterator[tuple[int, int | None, npt.NDArray[Any]]]:
         """Collect the tiles of one frame after the other, as (t, z, scores (C, Z, Y, X))."""
         size = source.shape[1:]
         missing: dict[tuple[int, int | None], int] = {}
-        buffers: dict[tuple[int, int | None], Scores] = {}
+        buffers: dict[tuple[int, int | None], npt.NDArray[Any]] = {}
         for one in self.stream(source, statistics):
             key = (one.tile.t, one.tile.z)
             frame = (
@@ -357,7 +359,7 @@ class Predictor:
             )
             if key not in buffers:
                 lengths = [s.stop - s.start for s in frame]
-                buffers[key] = np.zeros((len(one.scores), *lengths), np.float32)
+                buffers[key] = np.zeros((len(one.scores), *lengths), dtype)
                 missing[key] = int(np.prod(lengths))
             buffers[key][(slice(None), *inside(one.tile.inner, frame))] = one.scores
             missing[key] -= volume(one.tile.inner)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_unet.errors import ImageError
+from napari_unet.errors import ImageError, OutputError
 from napari_unet.image.units import micrometres
 from napari_unet.io.budget import check_budget
 from napari_unet.io.lazy import LazyZarr
@@ -16,6 +18,7 @@ from napari_unet.io.opened import OpenedImage
 
 _METADATA_BYTES = 16 * 2**20
 _METADATA_FILES = ("zarr.json", ".zattrs", ".zgroup", ".zarray", ".zmetadata")
+_OURS = "napari_unet"  # attribute of labels that this package wrote
 _TYPES = {"time": "T", "channel": "C"}
 
 
@@ -60,7 +63,34 @@ def open_zarr(path: Path) -> OpenedImage:
         ) from error
     dtype = np.dtype(array.dtype)
     check_budget(prod(array.chunks) * dtype.itemsize, path.name, "one chunk")
-    return OpenedImage(LazyZarr(path, witness, array.shape, dtype, array.chunks), letters, path, scale)
+    ours = attributes.get(_OURS, {})
+    provenance = ours.get("provenance", {}) if isinstance(ours, dict) else {}
+    ome = attributes.get("ome", attributes)
+    return OpenedImage(
+        LazyZarr(path, witness, array.shape, dtype, array.chunks),
+        letters,
+        path,
+        scale,
+        provenance=provenance if isinstance(provenance, dict) else {},
+        is_labels=isinstance(ome, dict) and "image-label" in ome and "C" not in letters,
+    )
+
+
+def note_provenance(path: Path, provenance: Mapping[str, Any]) -> None:
+    """Keep JSON values with labels in an OME-Zarr, where `open_zarr` finds them.
+
+    Raises
+    ------
+    OutputError
+        If they are no JSON, or cannot be written.
+    """
+    import zarr
+
+    try:
+        json.dumps(dict(provenance), allow_nan=False)
+        zarr.open_group(str(path), mode="r+").attrs[_OURS] = {"provenance": dict(provenance)}
+    except (TypeError, ValueError, OSError) as error:
+        raise OutputError(f"The provenance cannot be written to {path.name!r}: {error}.", "Try again.") from error
 
 
 def _check_sizes(folder: Path) -> None:

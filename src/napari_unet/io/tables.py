@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,16 @@ import numpy.typing as npt
 
 from napari_unet.errors import ImageError, OutputError
 from napari_unet.image.axes import canonical_view
+from napari_unet.image.boxes import Box, as_box
 from napari_unet.image.source import ImageSource
 from napari_unet.io.atomic import PathLike, atomic_path
 
 Columns = dict[str, npt.NDArray[Any]]
+_EDGE = 2048  # of what is read at a time
 
 
 def measure_objects(
-    labels: npt.NDArray[Any],
+    labels: Any,
     axes: str,
     source: ImageSource,
     *,
@@ -28,12 +30,12 @@ def measure_objects(
     in_training: bool = False,
     edited: npt.NDArray[np.bool_] | None = None,
 ) -> Columns:
-    """Measure every object, each time point on its own.
+    """Measure every object, each time point on its own; labels and image are read box by box.
 
     Parameters
     ----------
-    labels : ndarray of int
-        In the order of `axes`; 0 is background.
+    labels : array-like of int
+        In the order of `axes`; 0 is background. Lazy arrays have the axes TZYX.
     axes : str
         Letters of T, Z, Y, X.
     source : ImageSource
@@ -61,16 +63,14 @@ def measure_objects(
     ImageError
         If the shapes differ or the image cannot be read.
     """
-    view = canonical_view(labels, axes)
-    if view.shape != source.shape:
+    view = labels if axes == "TZYX" else canonical_view(labels, axes)
+    if tuple(view.shape) != source.shape:
         raise ImageError(
-            f"The labels are (T, Z, Y, X) = {view.shape}, but the image {source.name!r} is {source.shape}.",
+            f"The labels are (T, Z, Y, X) = {tuple(view.shape)}, but the image {source.name!r} is {source.shape}.",
             "Choose the image that the labels belong to.",
         )
     by_hand = None if edited is None else canonical_view(edited, axes)
-    frames = [
-        _measure_frame(view[t], source, t, None if by_hand is None else by_hand[t]) for t in range(source.n_times)
-    ]
+    frames = [_measure_frame(view, source, t, by_hand) for t in range(source.n_times)]
     table: Columns = {"label": np.concatenate([frame["label"] for frame in frames])}
     if source.has("T"):
         table["frame"] = np.concatenate([np.full(frame["label"].size, t) for t, frame in enumerate(frames)])
@@ -83,34 +83,62 @@ def measure_objects(
     return table
 
 
-def _measure_frame(
-    labels: npt.NDArray[Any], source: ImageSource, t: int, edited: npt.NDArray[np.bool_] | None
-) -> Columns:
-    """Measure the objects of one time point by counting, which does not care how large a label is."""
-    inside = labels > 0
-    values, place = np.unique(labels[inside], return_inverse=True)
-    count = np.bincount(place, minlength=values.size)
-
-    def mean(weights: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.asarray(np.bincount(place, weights, minlength=values.size) / count)
-
+def _measure_frame(labels: Any, source: ImageSource, t: int, edited: Any | None) -> Columns:
+    """Measure the objects of one time point by counting, box by box; it does not care how large a label is."""
+    values, count, sums = _sums(labels, source, t, edited)
+    mean = sums / np.maximum(count, 1)[:, np.newaxis]
     solid = source.shape[1] > 1
     voxel = source.scale_um
     unit, (dz, dy, dx) = ("px", (1.0, 1.0, 1.0)) if voxel is None else ("um", voxel)
     size = dz * dy * dx if solid else dy * dx
     power = "" if voxel is None else "3" if solid else "2"
     columns: Columns = {"label": values, f"{'volume' if solid else 'area'}_{unit}{power}": count * size}
-    for letter, step, position in zip("zyx", (dz, dy, dx), np.nonzero(inside), strict=True):
+    for axis, (letter, step) in enumerate(zip("zyx", (dz, dy, dx), strict=True)):
         if solid or letter != "z":
-            columns[f"centroid_{letter}_{unit}"] = mean(position) * step
-    if values.size:
-        image = source.read(t)
-        for channel in range(source.n_channels):
-            columns[f"mean_{channel}"] = mean(image[channel][inside])
-    else:
-        columns |= {f"mean_{channel}": np.empty(0) for channel in range(source.n_channels)}
-    columns["edited_fraction"] = np.full(values.size, np.nan) if edited is None else mean(edited[inside])
+            columns[f"centroid_{letter}_{unit}"] = mean[:, axis] * step
+    for channel in range(source.n_channels):
+        columns[f"mean_{channel}"] = mean[:, 3 + channel]
+    columns["edited_fraction"] = np.full(values.size, np.nan) if edited is None else mean[:, -1]
     return columns
+
+
+def _sums(
+    labels: Any, source: ImageSource, t: int, edited: Any | None
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return the labels of a time point, their voxels, and sums over them: z, y, x, the channels, by hand."""
+    width = 4 + source.n_channels
+    parts: list[tuple[npt.NDArray[Any], npt.NDArray[np.int64], npt.NDArray[np.float64]]] = []
+    for box in _boxes(source.shape[1:]):
+        here = np.asarray(labels[(t, *box)])
+        there = here > 0
+        values, place = np.unique(here[there], return_inverse=True)
+        if not values.size:
+            continue
+        image = source.read(t, box)
+        weights = [position + span.start for position, span in zip(np.nonzero(there), box, strict=True)]
+        weights += [image[channel][there] for channel in range(source.n_channels)]
+        weights += [np.zeros(place.size) if edited is None else np.asarray(edited[(t, *box)])[there]]
+        sums = [np.bincount(place, weight, minlength=values.size) for weight in weights]
+        parts.append((values, np.bincount(place, minlength=values.size), np.stack(sums, axis=1)))
+    if not parts:
+        return np.empty(0, labels.dtype), np.empty(0, np.int64), np.empty((0, width))
+    values, place = np.unique(np.concatenate([part[0] for part in parts]), return_inverse=True)
+    count = np.zeros(values.size, np.int64)
+    total = np.zeros((values.size, width))
+    np.add.at(count, place, np.concatenate([part[1] for part in parts]))
+    np.add.at(total, place, np.concatenate([part[2] for part in parts]))
+    return values, count, total
+
+
+def _boxes(shape: Sequence[int]) -> Iterator[Box]:
+    """Yield the boxes in which a (Z, Y, X) array is read; they begin on the chunks of label pyramids."""
+    depth, height, width = shape
+    tall, wide = min(height, _EDGE), min(width, _EDGE)
+    deep = max(1, _EDGE * _EDGE // (tall * wide))
+    for z in range(0, depth, deep):
+        for y in range(0, height, tall):
+            for x in range(0, width, wide):
+                yield as_box((z, y, x), (min(z + deep, depth), min(y + tall, height), min(x + wide, width)))
 
 
 def write_table(

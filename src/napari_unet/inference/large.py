@@ -1,0 +1,238 @@
+"""Segmenting an image whose labels or scores do not fit into memory: tile by tile, then block by block.
+
+::
+
+    image ── tiles ──► scores on the disk ── blocks ──► labels, written by the caller
+
+What is held at a time is one tile and one block, whatever the size of the image. An interrupted run goes on
+from the tiles that are finished.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.image.boxes import Box, Triple, triple, whole
+from napari_unet.image.normalize import Statistics
+from napari_unet.image.source import ImageSource
+from napari_unet.inference.blocks import BlockPlan, Region
+from napari_unet.inference.keeping import PLANE_CHUNK, VOLUME_CHUNK, ScoreStore
+from napari_unet.inference.objects import ObjectSettings, decode
+from napari_unet.inference.stitching import Labels, Run, Stitcher, call
+
+if TYPE_CHECKING:
+    from napari_unet.inference.predictor import Predictor
+    from napari_unet.inference.tiling import TilePlan
+    from napari_unet.model.header import Output
+
+Write = Callable[[int, Box, Labels], None]
+Progress = Callable[[int, int], None]
+
+DECODING_BYTES = 100  # per voxel of a block, at the worst
+PLANE_MARGIN = (0, 128, 128)
+VOLUME_MARGIN = (16, 24, 24)
+_SHARE = 4  # this part of the budget is for decoding
+
+
+@dataclass(frozen=True)
+class LargeResult:
+    """How it went.
+
+    Parameters
+    ----------
+    objects : int or None
+        How many were found; None for models without objects.
+    resumed : float
+        Which part of the image an earlier run had finished, 0 to 1.
+    statistics : Statistics
+        Of the image.
+    """
+
+    objects: int | None
+    resumed: float
+    statistics: Statistics
+
+
+def segment_large(
+    predictor: Predictor,
+    source: ImageSource,
+    settings: ObjectSettings,
+    write: Write,
+    folder: Path,
+    key: Mapping[str, Any],
+    *,
+    budget: int,
+    statistics: Statistics | None = None,
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    run: Run = call,
+) -> LargeResult | None:
+    """Segment an image of any size.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        What computes.
+    source : ImageSource
+        The image; read tile by tile.
+    settings : ObjectSettings
+        How scores become labels.
+    write : callable
+        Gets (t, (z, y, x) box, labels of uint32) for each block, every voxel of the image once. Objects are
+        numbered from 1 in the raster order of their first voxel. Boxes begin on multiples of `block_size`.
+    folder : Path
+        An existing folder for scores and temporary arrays. After an interruption the next run finds there
+        what is finished.
+    key : mapping
+        JSON values that name the image: scores are gone on with if they come from the same image, model and options.
+    budget : int
+        Bytes of memory to work with.
+    statistics : Statistics, optional
+        Of the whole image; measured when omitted.
+    progress : callable, optional
+        Called with (done, total) steps.
+    should_stop : callable, optional
+        Asked before each tile and each layer.
+    run : callable
+        Calls long functions; may raise to stop.
+
+    Returns
+    -------
+    LargeResult or None
+        None if it was stopped.
+
+    Raises
+    ------
+    UserError
+        As `Predictor.stream` does; if there are too many objects; if the disk is full.
+    """
+    header = predictor.checkpoint.header
+    output = header.output
+    plan = predictor.plan(source)
+    statistics = statistics or predictor.measure(source)
+    objects = has_objects(output, settings)
+    chunk = PLANE_CHUNK if plan.flat else VOLUME_CHUNK
+    shape = (source.n_times, header.out_channels if objects else 1, *source.shape[1:])
+    store = ScoreStore(
+        folder / "scores.npy",
+        shape,
+        {**score_key(predictor, statistics, plan), **key, "threshold": None if objects else settings.threshold},
+        chunk=chunk,
+        dtype=np.float16 if objects else np.uint16,
+        limit=budget // _SHARE,
+    )
+    resumed = store.finished_voxels / prod(source.shape)
+    core, margin = block_size(source.shape[1:], plan.flat, budget)
+    stream = predictor.stream(
+        source, statistics, should_stop=should_stop, finished=lambda tile: store.finished(tile.t, tile.inner)
+    )
+    regions = frames_of(source, plan.flat)
+    blocks = len(BlockPlan(regions, core, margin).blocks)
+    tiles = 0
+    for one in stream:
+        if not one.complete:
+            continue
+        scores: npt.NDArray[Any] = one.scores if objects else decode(one.scores, output, settings)[None]
+        store.put(one.tile.t, one.tile.inner, scores)
+        tiles = one.total
+        if progress is not None:
+            progress(one.done, one.total + blocks)
+    if should_stop is not None and should_stop():
+        return None
+
+    def step(done: int, total: int) -> None:
+        if progress is not None:
+            progress(tiles + done * blocks // total, tiles + blocks)
+
+    if objects:
+        stitcher = Stitcher(
+            store.array, regions, output, settings, core=core, margin=margin, folder=fresh(folder / "joining"), run=run
+        )
+        for block, labels in stitcher.blocks(progress=step):
+            write(block.t, block.core, labels)
+        return LargeResult(stitcher.count, resumed, statistics)
+    for n, block in enumerate(BlockPlan(regions, core, (0, 0, 0)).blocks):
+        write(block.t, block.core, np.asarray(store.array[(block.t, 0, *block.core)], np.uint32))
+        step(n + 1, blocks)
+    return LargeResult(None, resumed, statistics)
+
+
+def has_objects(output: Output, settings: ObjectSettings) -> bool:
+    """Whether labels are objects rather than classes."""
+    return output.instances or (output.kind == "binary" and settings.connected)
+
+
+def score_key(predictor: Predictor, statistics: Statistics, plan: TilePlan) -> dict[str, Any]:
+    """Return what scores depend on beside the image, as JSON values."""
+    options = {name: value for name, value in asdict(predictor.options).items() if name not in ("memory_gb", "join_z")}
+    return {
+        "model": predictor.checkpoint.header.weights_hash,
+        "options": options,
+        "precision": str(predictor.engine.dtype),
+        "device": predictor.engine.device.kind,
+        "offset": statistics.offset,
+        "scale": statistics.scale,
+        # Where tiles are blended, their size shows in the scores.
+        "step": None if plan.exact else plan.step,
+    }
+
+
+def frames_of(source: ImageSource, flat: bool) -> list[Region]:
+    """Return what is decoded as a whole: every time point, or every plane of it."""
+    times, depth, height, width = source.shape
+    if not flat:
+        return [(t, whole((depth, height, width))) for t in range(times)]
+    return [(t, (slice(z, z + 1), slice(0, height), slice(0, width))) for t in range(times) for z in range(depth)]
+
+
+def block_size(shape: Sequence[int], flat: bool, budget: int) -> tuple[Triple, Triple]:
+    """Return core and margin of the blocks in which a large image is decoded.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        (Z, Y, X) of the image.
+    flat : bool
+        Planes are decoded on their own.
+    budget : int
+        Bytes of memory to work with; a quarter is for decoding.
+
+    Examples
+    --------
+    >>> block_size((1, 20000, 30000), True, 10**9)
+    ((1, 1024, 1024), (0, 128, 128))
+    """
+    unit, margin = (PLANE_CHUNK, PLANE_MARGIN) if flat else (VOLUME_CHUNK, VOLUME_MARGIN)
+    most = budget // _SHARE // DECODING_BYTES
+    core = list(unit)
+    while True:
+        # The shortest axis grows first, as long as the image goes on there.
+        growing = [axis for axis in range(3) if core[axis] < shape[axis] and not (flat and axis == 0)]
+        for axis in sorted(growing, key=lambda a: core[a]):
+            larger = [n * 2 if a == axis else n for a, n in enumerate(core)]
+            if prod(min(n + 2 * m, s) for n, m, s in zip(larger, margin, shape, strict=True)) <= most:
+                core = larger
+                break
+        else:
+            return triple(core), triple(margin)
+
+
+def fresh(folder: Path) -> Path:
+    """Return an empty folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def needs_disk(source: ImageSource, channels: int, budget: int) -> bool:
+    """Whether labels, or the scores of what is decoded as a whole, are larger than the memory to work with."""
+    voxels = prod(source.shape)
+    return 4 * voxels > budget or 4 * channels * voxels > budget
