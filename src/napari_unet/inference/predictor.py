@@ -24,6 +24,7 @@ from napari_unet.inference.planes import PlaneJoiner
 from napari_unet.inference.routing import Route, choose_route
 from napari_unet.inference.remaining import Finished
 from napari_unet.inference.running import Runner, TileScores
+from napari_unet.inference.starting import small_first
 from napari_unet.inference.steering import Steer
 from napari_unet.inference.tiling import TilePlan, View, plan_tiles
 
@@ -181,6 +182,7 @@ class Predictor:
             view=route.network_view(view),
             only_view=only_view,
         )
+        plan = plan if route.directions else small_first(plan, route.network_view(view))
         return route.reaching(plan, view if only_view else None)
 
     def _free_memory(self) -> int:

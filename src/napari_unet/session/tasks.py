@@ -111,12 +111,20 @@ class SegmentResult:
 
 
 def warm_up(context: JobContext, checkpoint: str | None) -> None:
-    """Import what the first real job would have to wait for, and load the model."""
+    """Import what the first real job would have to wait for, load the model, and let it look at something small.
+
+    The first run of a network chooses the machine code of its convolutions, which takes longer than the run.
+    """
     import napari_unet.inference.predictor
     import napari_unet.learning.learner  # noqa: F401
 
-    if checkpoint is not None:
-        predictor_for(checkpoint, "auto", "auto")
+    if checkpoint is None:
+        return
+    predictor = predictor_for(checkpoint, "auto", "auto")
+    header = predictor.checkpoint.header
+    size, axes = ((256, 256), "CYX") if header.ndim == 2 else ((16, 64, 64), "CZYX")
+    context.check()
+    predictor.segment(np.random.default_rng(0).random((header.in_channels, *size), np.float32), axes)
 
 
 @lru_cache(maxsize=2)
