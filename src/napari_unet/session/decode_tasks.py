@@ -90,7 +90,7 @@ def decode_again(context: JobContext, request: DecodeRequest) -> int:
         elif objects:
             labels[labels > 0] += last
         last = max(last, int(labels.max(initial=0)))
-        context.report(LabelBlock(t, box, labels, provisional=False, joined=joiner is not None))
+        context.report(LabelBlock(t, box, labels, provisional=False))
         context.progress(n + 1, len(frames), "decoding")
     return last
 

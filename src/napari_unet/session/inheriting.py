@@ -13,9 +13,9 @@ from napari_unet.session.tasks import LabelBlock
 class Inheriting:
     """Gives the objects of one segmentation their ids.
 
-    Each block's objects inherit the ids of what they replace (`inherit_ids`). Where planes are joined, an
-    object keeps the id that it has got in its first plane, and no other object gets that id from what was on
-    screen; only what the user said stands above that.
+    Each block's objects inherit the ids of what they replace (`inherit_ids`). An object that comes in several
+    blocks, as planes that are joined do, keeps the id of the first, and no other object of its time point gets
+    that id from what was on screen; only what the user said stands above that.
 
     Parameters
     ----------
@@ -26,12 +26,12 @@ class Inheriting:
     def __init__(self, truth: Truth) -> None:
         self._truth = truth
         self._given: dict[int, int] = {}  # object of the segmentation → id
-        self._owner: dict[int, int] = {}  # id → object
+        self._owner: dict[tuple[int, int], int] = {}  # time point, id → object
 
     def table(self, block: LabelBlock) -> npt.NDArray[np.uint32]:
         """Return the lookup table for a block: ``table[block.labels]`` are the labels to write."""
         table = inherit_ids(block.labels, self._truth, block.t, block.box)
-        if block.joined and not block.provisional:
+        if not block.provisional:
             self._keep(block, table)
         return table.astype(np.uint32)
 
@@ -45,7 +45,7 @@ class Inheriting:
                 table[one] = self._given[one]
                 continue
             wanted = int(table[one])
-            if self._owner.get(wanted, one) != one and wanted not in said:
+            if self._owner.get((block.t, wanted), one) != one and wanted not in said:
                 wanted = self._truth.next_id(1)
             table[one] = self._given[one] = wanted
-            self._owner.setdefault(wanted, one)
+            self._owner.setdefault((block.t, wanted), one)

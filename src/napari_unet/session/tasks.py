@@ -91,14 +91,13 @@ class Prepared:
 class LabelBlock:
     """Labels of a box. Objects of a tile are provisional until the whole frame is decoded.
 
-    If planes are `joined`, an id stands for the same object in all blocks that are not provisional.
+    In the blocks of one segmentation that are not provisional, an id stands for one object.
     """
 
     t: int
     box: Box
     labels: npt.NDArray[np.uint32]
     provisional: bool
-    joined: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,7 +188,7 @@ class _Frames:
         """Make ids unique over the planes and time points of one segmentation, and join planes."""
         (t, z), box = self._frame, self._covered[self._frame]
         if self._joiner is not None and z is not None:
-            return LabelBlock(t, box, self._joiner.add(z, labels[0], t)[None], provisional=False, joined=True)
+            return LabelBlock(t, box, self._joiner.add(z, labels[0], t)[None], provisional=False)
         if self._objects:
             labels[labels > 0] += self._last
             self._last = max(self._last, int(labels.max(initial=0)))
