@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from napari_unet.image.source import ImageSource
 from napari_unet.inference.blocks import BlockPlan, Region
 from napari_unet.inference.keeping import PLANE_CHUNK, VOLUME_CHUNK, ScoreStore
 from napari_unet.inference.objects import ObjectSettings, decode
+from napari_unet.inference.smoothing import smoothed_part
 from napari_unet.inference.stitching import Labels, Run, Stitcher, call
 
 if TYPE_CHECKING:
@@ -119,14 +120,16 @@ def segment_large(
     plan = predictor.plan(source)
     statistics = statistics or predictor.measure(source)
     objects = has_objects(output, settings)
+    # Classes and masks are decided voxel by voxel, and take less space than scores, unless these are smoothed first.
+    kept = objects or (output.kind == "binary" and settings.smooth > 0)
     chunk = PLANE_CHUNK if plan.flat else VOLUME_CHUNK
-    shape = (source.n_times, header.out_channels if objects else 1, *source.shape[1:])
+    shape = (source.n_times, header.out_channels if kept else 1, *source.shape[1:])
     store = ScoreStore(
         folder / "scores.npy",
         shape,
-        {**score_key(predictor, statistics, plan), **key, "threshold": None if objects else settings.threshold},
+        {**score_key(predictor, statistics, plan), **key, "threshold": None if kept else settings.threshold},
         chunk=chunk,
-        dtype=np.float16 if objects else np.uint16,
+        dtype=np.float16 if kept else np.uint16,
         limit=budget // _SHARE,
     )
     resumed = store.finished_voxels / prod(source.shape)
@@ -140,7 +143,7 @@ def segment_large(
     for one in stream:
         if not one.complete:
             continue
-        scores: npt.NDArray[Any] = one.scores if objects else decode(one.scores, output, settings)[None]
+        scores: npt.NDArray[Any] = one.scores if kept else decode(one.scores, output, settings)[None]
         store.put(one.tile.t, one.tile.inner, scores)
         tiles = one.total
         if progress is not None:
@@ -160,7 +163,11 @@ def segment_large(
             write(block.t, block.core, labels)
         return LargeResult(stitcher.count, resumed, statistics)
     for n, block in enumerate(BlockPlan(regions, core, (0, 0, 0)).blocks):
-        write(block.t, block.core, np.asarray(store.array[(block.t, 0, *block.core)], np.uint32))
+        if kept:
+            part = smoothed_part(store.array, block.t, block.core, regions[block.region][1], settings.smooth)
+            write(block.t, block.core, decode(part, output, replace(settings, smooth=0)))
+        else:
+            write(block.t, block.core, np.asarray(store.array[(block.t, 0, *block.core)], np.uint32))
         step(n + 1, blocks)
     return LargeResult(None, resumed, statistics)
 
