@@ -15,7 +15,7 @@ from napari_unet.image.boxes import as_box, extent, whole
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.predictor import Predictor
-from napari_unet.inference.rescaling import UNKNOWN_SPACING, Rescaling, choose_rescaling
+from napari_unet.inference.rescaling import UNKNOWN_SPACING, Rescaling, choose_rescaling, trained_voxel_size
 from napari_unet.model.checkpoint import Checkpoint
 
 
@@ -185,3 +185,15 @@ def test_three_directions_of_a_rescaled_volume(make_checkpoint) -> None:
     expected = predictor(checkpoint, 64, three_directions=True).predict(image)
     assert expected.shape == (3, 10, 24, 26)
     assert np.abs(predictor(checkpoint, 8, three_directions=True).predict(image) - expected).max() <= 1e-4
+
+
+def test_the_size_of_a_model_is_that_of_its_images() -> None:
+    def sized_source(*size: float) -> ImageSource:
+        return source(4, 8, 8, scale=size)
+
+    unknown = source(4, 8, 8, scale=None)
+    assert trained_voxel_size([sized_source(2, 0.5, 0.5), unknown], 2, None) == (0.5, 0.5)
+    assert trained_voxel_size([sized_source(2, 0.5, 0.5)], 3, None) == (2.0, 0.5, 0.5)
+    assert trained_voxel_size([sized_source(2, 0.5, 0.5), sized_source(2, 0.6, 0.6)], 2, None) == (0.547723, 0.547723)
+    assert trained_voxel_size([sized_source(2, 0.5, 0.5), sized_source(2, 0.7, 0.7)], 2, (0.5, 0.5)) is None
+    assert trained_voxel_size([unknown], 2, (0.3, 0.3)) == (0.3, 0.3)

@@ -12,7 +12,7 @@ back by linear interpolation between the two nearest voxels of the network's gri
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, sqrt
 from typing import Any
@@ -218,6 +218,35 @@ def choose_rescaling(
     return rescaling, (
         f"The model sees the image rescaled from voxels of {image} to {model}; labels are on the image's grid."
     )
+
+
+def trained_voxel_size(
+    sources: Iterable[ImageSource], ndim: int, before: tuple[float, ...] | None
+) -> tuple[float, ...] | None:
+    """Return the voxel size of a model that learned from some images, as they are.
+
+    Parameters
+    ----------
+    sources : iterable of ImageSource
+        The images.
+    ndim : int
+        2 or 3: of the model.
+    before : tuple of float or None
+        What it was; it stays if no image tells its size.
+
+    Returns
+    -------
+    tuple of float or None
+        In µm, ([Z], Y, X): the geometric mean of sizes that agree within `TOLERATED`. None if they do not:
+        such a model has learned several sizes, and nothing is rescaled for it.
+    """
+    sizes = [source.scale_um[-ndim:] for source in sources if source.scale_um is not None]
+    if not sizes:
+        return before
+    logarithms = np.log(np.asarray(sizes, np.float64))
+    if (np.ptp(logarithms, axis=0) > np.log(TOLERATED)).any():
+        return None
+    return tuple(float(f"{size:.6g}") for size in np.exp(logarithms.mean(axis=0)))
 
 
 UNKNOWN_SPACING = "The voxel size is unknown: the planes are taken to lie as far apart as the pixels in a plane."

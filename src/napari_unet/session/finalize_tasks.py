@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from napari_unet import __version__
+from napari_unet.inference.rescaling import trained_voxel_size
 from napari_unet.jobs import JobContext
 from napari_unet.learning.assignment import Assignment
 from napari_unet.learning.decision import Decision, decide
@@ -124,6 +125,9 @@ def finalize(context: JobContext, request: FinalRequest) -> TrainOutcome:
         parent=root.header.weights_hash,
         provenance=provenance,
         name=final_name(against.header),
+        voxel_size=trained_voxel_size(
+            (image.source for image in request.images), root.header.ndim, root.header.voxel_size
+        ),
     )
     replace(result.checkpoint, header=header).save(request.target)
     if request.kept is not None:

@@ -15,6 +15,7 @@ from napari_unet.image.boxes import Box
 from napari_unet.image.normalize import Statistics, apply, measure
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.channels import matched_source
+from napari_unet.inference.rescaling import trained_voxel_size
 from napari_unet.jobs import JobContext
 from napari_unet.learning.assignment import Assignment
 from napari_unet.learning.decision import Decision, decide
@@ -190,7 +191,11 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     best = replace(
         result.checkpoint,
         header=replace(
-            result.checkpoint.header, parent=header.weights_hash, provenance=provenance, name=heir_name(header)
+            result.checkpoint.header,
+            parent=header.weights_hash,
+            provenance=provenance,
+            name=heir_name(header),
+            voxel_size=trained_voxel_size((image.source for image in request.images), header.ndim, header.voxel_size),
         ),
     )
     best.save(request.target)
