@@ -27,6 +27,7 @@ from napari_unet.inference.blocks import BlockPlan, Region
 from napari_unet.inference.keeping import PLANE_CHUNK, VOLUME_CHUNK, ScoreStore
 from napari_unet.inference.objects import ObjectSettings, decode
 from napari_unet.inference.smoothing import smoothed_part
+from napari_unet.inference.stacking import StackJoiner
 from napari_unet.inference.stitching import Labels, Run, Stitcher, call
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def segment_large(
         How scores become labels.
     write : callable
         Gets (t, (z, y, x) box, labels of uint32) for each block, every voxel of the image once. Objects are
-        numbered from 1 in the raster order of their first voxel. Boxes begin on multiples of `block_size`.
+        numbered from 1 in the raster order of their first voxel; planes of a 2D model are joined. Boxes begin on multiples of `block_size`.
     folder : Path
         An existing folder for scores and temporary arrays. After an interruption the next run finds there
         what is finished.
@@ -159,9 +160,15 @@ def segment_large(
         stitcher = Stitcher(
             store.array, regions, output, settings, core=core, margin=margin, folder=fresh(folder / "joining"), run=run
         )
+        joiner = (
+            StackJoiner(write, source.shape[2:], folder / "joining") if plan.flat and predictor.options.join_z else None
+        )
         for block, labels in stitcher.blocks(progress=step):
-            write(block.t, block.core, labels)
-        return LargeResult(stitcher.count, resumed, statistics)
+            (write if joiner is None else joiner.put)(block.t, block.core, labels)
+        if joiner is None:
+            return LargeResult(stitcher.count, resumed, statistics)
+        joiner.close()
+        return LargeResult(joiner.count, resumed, statistics)
     for n, block in enumerate(BlockPlan(regions, core, (0, 0, 0)).blocks):
         if kept:
             part = smoothed_part(store.array, block.t, block.core, regions[block.region][1], settings.smooth)

@@ -46,17 +46,32 @@ def matches(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[np
     >>> matches(np.array([[1, 1, 0, 2]]), np.array([[7, 7, 0, 0]]))
     array([[1, 7]])
     """
+    pairs, shared = shared_voxels(first, second)
+    areas = [np.bincount(plane.ravel()) for plane in (first, second)]
+    return chosen_pairs(pairs, shared, areas[0][pairs[:, 0]], areas[1][pairs[:, 1]])
+
+
+def shared_voxels(
+    first: npt.NDArray[Any], second: npt.NDArray[Any]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the pairs of objects that share voxels, (n, 2) and sorted, and how many they share."""
     both = (first > 0) & (second > 0)
-    if not both.any():
-        return np.zeros((0, 2), np.int64)
-    pairs, shared = np.unique(np.stack([first[both], second[both]], axis=1), axis=0, return_counts=True)
-    pairs = pairs.astype(np.int64)
-    area = [np.bincount(plane.ravel()) for plane in (first, second)]
-    one, other = area[0][pairs[:, 0]], area[1][pairs[:, 1]]
-    union = one + other - shared
-    allowed = (shared >= LEAST_OVERLAP * union) | (2 * shared >= np.minimum(one, other))
-    pairs, iou = pairs[allowed], (shared / union)[allowed]
-    return _assigned(pairs, iou)
+    packed = (first[both].astype(np.uint64) << np.uint64(32)) | second[both].astype(np.uint64)
+    found, shared = np.unique(packed, return_counts=True)
+    pairs = np.stack([found >> np.uint64(32), found & np.uint64(0xFFFFFFFF)], axis=1).astype(np.int64)
+    return pairs, shared.astype(np.int64)
+
+
+def chosen_pairs(
+    pairs: npt.NDArray[np.int64],
+    shared: npt.NDArray[np.int64],
+    first_area: npt.NDArray[np.int64],
+    second_area: npt.NDArray[np.int64],
+) -> npt.NDArray[np.int64]:
+    """Choose the pairs that continue each other, from what they share and from the areas of both of each pair."""
+    union = first_area + second_area - shared
+    allowed = (shared >= LEAST_OVERLAP * union) | (2 * shared >= np.minimum(first_area, second_area))
+    return _assigned(pairs[allowed], (shared / np.maximum(union, 1))[allowed])
 
 
 def _assigned(pairs: npt.NDArray[np.int64], iou: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
@@ -70,9 +85,12 @@ def _assigned(pairs: npt.NDArray[np.int64], iou: npt.NDArray[np.float64]) -> npt
     group = group[row]
     alone = np.bincount(group)[group] == 1
     chosen = [pairs[alone]]
-    for one in np.unique(group[~alone]):
-        some = group == one
-        (_, r), (_, c) = (np.unique(pairs[some][:, side], return_inverse=True) for side in (0, 1))
+    contested = np.flatnonzero(~alone)
+    contested = contested[np.argsort(group[contested], kind="stable")]
+    for some in np.split(contested, np.flatnonzero(np.diff(group[contested])) + 1):
+        if not some.size:
+            continue
+        (_, r), (_, c) = (np.unique(pairs[some, side], return_inverse=True) for side in (0, 1))
         gain = np.zeros((int(r.max()) + 1, int(c.max()) + 1))
         gain[r, c] = iou[some]
         picked = np.zeros(gain.shape, bool)
