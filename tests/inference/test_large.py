@@ -19,6 +19,7 @@ from napari_unet.inference.keeping import ScoreStore, open_scores, sample_of
 from napari_unet.inference.large import block_size, frames_of, segment_large
 from napari_unet.inference.objects import ObjectSettings, decode
 from napari_unet.inference.options import PredictOptions
+from napari_unet.inference.planes import PlaneJoiner
 from napari_unet.inference.predictor import Predictor
 from napari_unet.model.header import COLORS, ClassInfo, Output
 
@@ -229,3 +230,13 @@ def test_blocks_fit_into_the_budget(monkeypatch):
     assert all(c % d == 0 for c, d in zip(core, (32, 128, 128), strict=True))
     assert np.prod([c + 2 * m for c, m in zip(core, margin, strict=True)]) * 100 <= 10**9 / 4
     assert block_size((1, 300, 300), True, 10**9)[0] == (1, 512, 512)
+
+
+def test_planes_of_a_large_stack_are_joined(make_checkpoint, tmp_path):
+    case = Case(make_checkpoint, "TZYX", (2, 3, 60, 50), kind="instances")
+    case.predictor = case.predictor.with_options(PredictOptions())
+    labels, result = case.run(tmp_path / "work")
+    joiner = PlaneJoiner()
+    expected = [[joiner.add(z, plane, t) for z, plane in enumerate(planes)] for t, planes in enumerate(case.expected)]
+    np.testing.assert_array_equal(labels, expected)
+    assert result.objects == joiner.next_id - 1 < case.expected.max()
