@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from napari_unet.cli import console, inputs, said
 from napari_unet.cli.options import add_settings, settings_from
-from napari_unet.cli.segment import OBJECTS, add_device_options, add_image_options
+from napari_unet.cli.segment import OBJECTS, OPTIONS, add_device_options, add_image_options
 from napari_unet.errors import UserError
 from napari_unet.image.axes import canonical_view, label_axes
 from napari_unet.inference.objects import ObjectSettings
+from napari_unet.inference.options import PredictOptions
 from napari_unet.io.atomic import check_target
 from napari_unet.io.labels import labels_for_image, read_labels
 from napari_unet.io.tables import write_table
@@ -44,6 +45,7 @@ def configure(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--overwrite", action="store_true", help="Replace the CSV.")
     add_image_options(parser)
     add_settings(parser, ObjectSettings, OBJECTS, "objects")
+    add_settings(parser, PredictOptions, OPTIONS, "running the model")
     add_device_options(parser)
 
 
@@ -128,7 +130,8 @@ def _of_model(arguments: argparse.Namespace, objects: ObjectSettings) -> tuple[L
     """Return what segments an image and reads its truth, and the number of classes (0 for objects)."""
     from napari_unet.session.tasks import predictor_for
 
-    predictor = predictor_for(arguments.model, arguments.device, arguments.precision)
+    options = settings_from(arguments, PredictOptions)
+    predictor = predictor_for(arguments.model, arguments.device, arguments.precision, options)
     console.note(predictor.sentence)
     output = predictor.checkpoint.header.output
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 import numpy as np
@@ -13,6 +13,7 @@ from napari_unet.image.boxes import Box, extent, inside, union
 from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.objects import ObjectSettings
+from napari_unet.inference.options import PredictOptions
 from napari_unet.jobs import JobContext
 from napari_unet.learning.changes import (
     ChangeMap,
@@ -54,6 +55,8 @@ class CompareRequest:
         Classes; None where labels are objects.
     device, precision : str
         See `napari_unet.inference.predictor.Predictor`.
+    options : PredictOptions
+        How the models are run; a 2D model is compared plane by plane.
     """
 
     before: Side
@@ -65,6 +68,7 @@ class CompareRequest:
     names: tuple[str, ...] | None
     device: str = "auto"
     precision: str = "auto"
+    options: PredictOptions = field(default_factory=PredictOptions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +105,8 @@ def view_labels(
     context: JobContext, request: CompareRequest, side: Side, progress: Callable[[int, int], None]
 ) -> Labels:
     """Segment the box with one model, in memory; returns labels of the box's shape."""
-    predictor = predictor_for(side.checkpoint, request.device, request.precision)
+    options = replace(request.options, three_directions=False)
+    predictor = predictor_for(side.checkpoint, request.device, request.precision, options)
     view = (request.t, request.box)
     statistics = side.statistics or predictor.measure(request.source)
     tiles = predictor.plan(request.source, view=view, times=(request.t,), only_view=True).tiles

@@ -103,6 +103,7 @@ class Comparing(Segmenting):
             None if objects else tuple(info.name for info in output.classes),
             self.settings.device,
             self.settings.precision,
+            self.settings.options,
         )
         names = f"{self.version_name(before)} → {self.version_name(after)} in view"
 
