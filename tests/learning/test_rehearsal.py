@@ -11,7 +11,8 @@ from tests.learning.test_trainer import instances_model, region
 
 from napari_unet.errors import CheckpointError
 from napari_unet.learning.learner import Learner
-from napari_unet.learning.rehearsal import SIDE, Rehearsal, can_rehearse, generated_patches
+from napari_unet.learning.rehearsal import SIDE, Rehearsal, Rehearsed, can_rehearse, generated_patches
+from napari_unet.learning.sampler import Sampler
 from napari_unet.learning.trainer import Trainer, TrainSettings
 from napari_unet.model.checkpoint import default_classes
 
@@ -77,3 +78,18 @@ def test_only_models_that_say_so_rehearse(parent):
     assert not can_rehearse(parent.with_classes(default_classes(3)).header), "its head is fresh"
     with pytest.raises(CheckpointError, match="rehearses"):
         replace(parent.header, rehearsal="cats")
+
+
+def test_what_the_parent_knows_already_needs_no_rehearsal(parent):
+    learner = Learner(parent, SHORT)
+    crop = Sampler([region(0, "instances")], parent.header.output, 2).draw(2, (1, SIDE, SIDE), np.random.default_rng(0))
+    rehearsed = Rehearsal(learner, 1, seed=0).draw(1, np.random.default_rng(0))
+    off = Rehearsed(rehearsed.image, -rehearsed.logits)
+
+    def loss(trust, answers):
+        other = Learner(parent, replace(SHORT, anchor=0.0))
+        other.hold_to_parent(trust)
+        return other.step(crop, 0.0, rehearsed=answers)
+
+    assert loss(1.0, off) == pytest.approx(loss(1.0, rehearsed))
+    assert loss(0.0, off) > loss(0.5, off) > loss(1.0, off)

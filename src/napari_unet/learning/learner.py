@@ -48,6 +48,7 @@ class Learner:
         self.average = deepcopy(self.network).eval().requires_grad_(False)
         self.new = is_untrained(self.network) if settings.from_nothing is None else settings.from_nothing
         self.anchor = 0.0
+        self.rehearsal = 0.0
         self.parent: nn.Module | None = None
         self.fast = fast_bfloat16(self.device)
         self.slow_down = 1.0
@@ -55,8 +56,13 @@ class Learner:
         self.optimizer = self._optimizer()
 
     def hold_to_parent(self, trust: float) -> None:
-        """Anchor the unknown to the parent, as it is now, by the setting's weight times `trust` (0 to 1)."""
+        """Anchor the unknown to the parent, as it is now, by the setting's weight times `trust` (0 to 1).
+
+        Generated images are rehearsed by the rest, 1 - `trust`: where the corrections are of a kind that the parent
+        knows, learning them forgets little, and what they say may well speak against its answers.
+        """
         self.anchor = 0.0 if self.new else self.settings.anchor * trust
+        self.rehearsal = self.settings.rehearsal * (1 - trust)
         if self.anchor > 0:
             self.parent = self._placed(deepcopy(self.checkpoint.network).float()).eval().requires_grad_(False)
 
@@ -97,7 +103,7 @@ class Learner:
                 wanted = torch.from_numpy(rehearsed.logits).to(self.device.name)
                 everywhere = torch.ones_like(wanted[:, 0], dtype=torch.bool)
                 kept = anchor_loss(answers[len(batch.image) :], wanted, everywhere, activation)
-                loss = loss + settings.rehearsal * kept
+                loss = loss + self.rehearsal * kept
             if self.parent is not None:
                 with torch.no_grad(), torch.autocast(self.device.kind, torch.bfloat16, enabled=self.fast):
                     before = self.parent(image)

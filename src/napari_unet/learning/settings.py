@@ -39,7 +39,7 @@ class TrainSettings:
         counts as far as the parent agrees with what is known: a parent that is wrong is not held to.
     rehearsal : float
         Weight of the divergence from the parent on generated images of the kind that it knows, where there are
-        such images; 0 switches it off.
+        such images; 0 switches it off. It counts as far as the parent disagrees with what is known.
     weight_decay, clip : float
         Of AdamW, and the largest norm of a gradient.
     average : float
