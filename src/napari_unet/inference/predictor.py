@@ -21,8 +21,8 @@ from napari_unet.inference.frames import Frames
 from napari_unet.inference.objects import ObjectSettings, decode
 from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.planes import PlaneJoiner
-from napari_unet.inference.routing import Route, choose_route
 from napari_unet.inference.remaining import Finished
+from napari_unet.inference.routing import Route, choose_route
 from napari_unet.inference.running import Runner, TileScores
 from napari_unet.inference.starting import small_first
 from napari_unet.inference.steering import Steer
@@ -95,17 +95,6 @@ class Predictor:
         other.options = options
         other._image_notes = ()
         return other
-
-    def with_tile(self, tile: int) -> Predictor:
-        """Return a predictor with tiles of this side that shares this one's network."""
-        other = copy(self)
-        other.tile = tile
-        return other
-
-    @property
-    def precision(self) -> str:
-        """What it computes in, "float32" or "bfloat16"."""
-        return str(self.engine.dtype).removeprefix("torch.")
 
     def with_tile(self, tile: int) -> Predictor:
         """Return a predictor with tiles of this side that shares this one's network."""
