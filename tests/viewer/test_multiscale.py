@@ -92,6 +92,7 @@ def test_segment_correct_and_move(panel: Any, visible_viewer: Any, screen: Any, 
     assert link.image.image_id == area_id and viewer.layers.selection.active is result.layer
     assert result.layer.editable and panel.segment.scope.scope == "area"
     np.testing.assert_array_equal(result.layer.data, labels[area.box[1:]])
+    assert (result.layer._slice.image.raw > 0).any()  # and they are on screen
     assert not np.asarray(shown.data[0])[area.box[1:]].any()  # its own layer shows it
     corner = np.array([area.box[1].start, area.box[2].start], float)
     np.testing.assert_allclose(
@@ -125,7 +126,7 @@ def test_segment_correct_and_move(panel: Any, visible_viewer: Any, screen: Any, 
     # Only the work area is segmented, and undone, as an image of its own.
     screen.push(panel.segment.button)
     screen.wait_until(lambda: "segment" not in session.jobs)
-    assert not [m for m in [panel.message.sentence.text()] if "rror" in m]
+    assert "rror" not in panel.message.sentence.text()
     assert session.last_view[0] == session.area_of(image_id)
     link.areas.leave()
     assert link.image.image_id == image_id and link.result() is None

@@ -6,6 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
+from weakref import ReferenceType, ref
 
 import numpy as np
 import numpy.typing as npt
@@ -92,6 +93,37 @@ class LazyZarr(LazyFile):
         import zarr
 
         return zarr.open_array(str(self._witness.parent), mode="r")
+
+
+_behind: dict[int, tuple[ReferenceType[Any], LazyFile]] = {}  # by identity: the arrays of dask cannot be keys
+
+
+def remember_file(array: Any, file: LazyFile) -> None:
+    """Note that an array, for example one of dask, holds what is in a file and nothing else.
+
+    Parameters
+    ----------
+    array : array-like
+        What is shown.
+    file : LazyFile
+        Of the same shape and type.
+    """
+    number = id(array)
+    _behind[number] = ref(array, lambda gone: _behind.pop(number, None)), file
+
+
+def file_behind(array: Any) -> LazyFile | None:
+    """Return the file that an array holds, if it was noted: another process can read it by itself.
+
+    Parameters
+    ----------
+    array : array-like
+        Any array.
+    """
+    if isinstance(array, LazyFile):
+        return array
+    reference, file = _behind.get(id(array), (None, None))
+    return file if reference is not None and reference() is array else None
 
 
 def _stamp(path: Path) -> tuple[int, int]:

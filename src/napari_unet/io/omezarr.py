@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite, prod
 from pathlib import Path
 from typing import Any
@@ -46,13 +46,11 @@ def open_zarr(path: Path) -> OpenedImage:
         _check_sizes(path)
         attributes = dict(zarr.open_group(str(path), mode="r").attrs)
         multiscale = _multiscale(attributes, path)
-        dataset = multiscale["datasets"][0]
-        inside = _confined(path, dataset["path"])
-        _check_sizes(inside)
-        array = zarr.open_array(str(inside), mode="r")
-        witness = next(inside / name for name in ("zarr.json", ".zarray") if (inside / name).is_file())
+        dataset, *coarser = multiscale["datasets"]
+        array, witness = _open_level(path, dataset)
         letters = _letters(multiscale, array.ndim)
         scale = _scale(multiscale, dataset, letters)
+        others = _open_coarser(path, coarser)
     except ImageError:
         raise
     # The library raises whatever a damaged store provokes: key, type, JSON and codec errors.
@@ -73,7 +71,31 @@ def open_zarr(path: Path) -> OpenedImage:
         scale,
         provenance=provenance if isinstance(provenance, dict) else {},
         is_labels=isinstance(ome, dict) and "image-label" in ome and "C" not in letters,
+        coarser=tuple(
+            LazyZarr(path, witness, other.shape, np.dtype(other.dtype), other.chunks) for other, witness in others
+        ),
     )
+
+
+def _open_level(path: Path, dataset: Mapping[str, Any]) -> tuple[Any, Path]:
+    """Return the array of one level, and the file whose change stands for its own."""
+    import zarr
+
+    inside = _confined(path, dataset["path"])
+    _check_sizes(inside)
+    array = zarr.open_array(str(inside), mode="r")
+    return array, next(inside / name for name in ("zarr.json", ".zarray") if (inside / name).is_file())
+
+
+def _open_coarser(path: Path, datasets: Sequence[Mapping[str, Any]]) -> list[tuple[Any, Path]]:
+    """Return the coarser levels, up to the first that is not there: the finest one is all that must be."""
+    found = []
+    for dataset in datasets:
+        inside = _confined(path, dataset["path"])
+        if not any((inside / name).is_file() for name in ("zarr.json", ".zarray")):
+            break
+        found.append(_open_level(path, dataset))
+    return found
 
 
 def note_provenance(path: Path, provenance: Mapping[str, Any]) -> None:

@@ -30,6 +30,8 @@ class OpenedImage:
         What our own files say about their origin; empty for others.
     is_labels : bool
         It is a label image that this package wrote.
+    coarser : tuple of array-like
+        Further levels of resolution, each coarser than the one before; `data` is the finest.
     """
 
     data: Any
@@ -39,6 +41,12 @@ class OpenedImage:
     rgb: bool = False
     provenance: dict[str, Any] = field(default_factory=dict)
     is_labels: bool = False
+    coarser: tuple[Any, ...] = ()
+
+    @property
+    def levels(self) -> tuple[Any, ...]:
+        """All levels of resolution, the finest first."""
+        return (self.data, *self.coarser)
 
     @property
     def name(self) -> str:

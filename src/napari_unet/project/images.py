@@ -87,6 +87,9 @@ def _part(source: ImageSource, folder: Path, path: str | None) -> Part:
         "scale_origin": source.scale_origin,
         "rgb": source.rgb,
         "channels": None if source.channels is None else list(source.channels),
+        # A copy holds one level only.
+        "level": source.level if path == source.path else 0,
+        "levels": source.levels if path == source.path else 1,
     }
 
 
@@ -112,15 +115,15 @@ def _open_part(part: Part, folder: Path, check: bool) -> tuple[ImageSource, bool
     from napari_unet.io.images import open_image  # slow to import, and the panel opens at once
 
     path, touched = _find(part, folder, check)
-    opened = open_image(path)
-    shape = tuple(part["shape"])
-    if tuple(opened.data.shape) != shape:
+    levels, shape, level = open_image(path).levels, tuple(part["shape"]), int(part.get("level", 0))
+    data = levels[min(level, len(levels) - 1)]
+    if tuple(data.shape) != shape:
         raise ImageError(
-            f"The file '{path}' has shape {tuple(opened.data.shape)}; the image {part['name']!r} had {shape}.",
+            f"The file '{path}' has shape {tuple(data.shape)}; the image {part['name']!r} had {shape}.",
             "Point to the image that was worked on.",
         )
     source = ImageSource(
-        data=opened.data,
+        data=data,
         axes=part["axes"],
         name=part["name"],
         scale=None if part["scale"] is None else tuple(part["scale"]),
@@ -129,6 +132,8 @@ def _open_part(part: Part, folder: Path, check: bool) -> tuple[ImageSource, bool
         rgb=part["rgb"],
         channels=None if part["channels"] is None else tuple(part["channels"]),
         path=str(path),
+        level=min(level, len(levels) - 1),
+        levels=min(int(part.get("levels", 1)), len(levels)),
     )
     return source, touched
 

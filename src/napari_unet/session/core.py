@@ -15,6 +15,7 @@ from napari_unet.errors import UserError
 from napari_unet.image.axes import canonical_view, label_axes
 from napari_unet.image.boxes import Box, union
 from napari_unet.image.source import ImageSource
+from napari_unet.io.lazy import file_behind
 from napari_unet.jobs import JobRunner, LazyArray
 from napari_unet.learning.edits import Edit
 from napari_unet.learning.edits import Step as TruthChange
@@ -176,8 +177,11 @@ class SessionCore(Running):
         return LabelState(Truth(canonical_view(array, axes), empty=True, instances=instances, rim_z=rim_z), array)
 
     def lazy_source(self, image_id: str) -> ImageSource:
-        """Return the image such that a worker process reads it piece by piece."""
+        """Return the image such that a worker process reads it piece by piece, from its file where it has one."""
         source = self.image(image_id).source
+        file = file_behind(source.data)
+        if file is not None:
+            return replace(source, data=file)
         return source if isinstance(source.data, LazyArray) else replace(source, data=LazyArray(source.data))
 
     def taught_by(self, weights_hash: str) -> frozenset[str]:

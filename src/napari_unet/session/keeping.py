@@ -74,7 +74,7 @@ class Keeping(SessionCore):
         files = [part.path for part in parts_of(source)]
         # Several files are the channels of one image: each was opened by itself, as one image.
         path = source.path if len(files) == 1 else None
-        return KeepRequest(path, data, source.axes, str(target))
+        return KeepRequest(path, data, source.axes, str(target), source.level)
 
     def _keep_done(self, image_id: str, source: ImageSource, copy: str | None) -> None:
         self._to_keep.pop(image_id, None)

@@ -31,12 +31,15 @@ class KeepRequest:
         Their axes.
     target : str
         The folder of the copy, an OME-Zarr; it does not exist.
+    level : int
+        Which level of resolution of the file it is.
     """
 
     path: str | None
     data: Any
     axes: str
     target: str
+    level: int = 0
 
 
 def keep_image(context: JobContext, request: KeepRequest) -> str | None:
@@ -64,9 +67,10 @@ def _same_as_file(request: KeepRequest) -> bool:
     from napari_unet.io.images import open_image  # slow to import, and the panel opens at once
 
     try:
-        found = open_image(str(request.path)).data
+        levels = open_image(str(request.path)).levels
     except ImageError:
         return False
+    found = levels[min(request.level, len(levels) - 1)]
     shape = tuple(request.data.shape)
     if tuple(found.shape) != shape or np.dtype(found.dtype) != np.dtype(request.data.dtype):
         return False

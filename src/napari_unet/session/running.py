@@ -70,7 +70,8 @@ class Running:
                 for action in self._afterwards.pop(name, ()):
                     self._act(action)
 
-        self.events.job_changed.emit(name)
+        if self.runner.mode == "inline":
+            self.events.job_changed.emit(name)
         try:
             job = self.runner.submit(
                 function,
@@ -90,6 +91,9 @@ class Running:
                 f"The worker process cannot be started: {error}.", "Free some memory, or restart napari."
             ) from error
         view.job = job
+        if self.runner.mode != "inline":
+            # Only now: a window draws itself upon this, and the worker has begun meanwhile.
+            self.events.job_changed.emit(name)
         return None if job.ended else job
 
     def when_idle(self, names: Sequence[str], action: Callable[[], None]) -> None:

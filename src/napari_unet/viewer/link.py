@@ -94,6 +94,7 @@ class ViewerLink:
         self._timer.timeout.connect(self._tick)
         self._timer.start(IDLE_INTERVAL)
         self._closed = False
+        self._starting = False  # a segmentation is being started: layers are made a moment later
         self.results.take_up()
 
     def close(self) -> None:
@@ -158,15 +159,15 @@ class ViewerLink:
             if only_area and self.session.images[image_id].area is None:
                 raise UserError("There is no work area.", "Zoom to a place, then click Work area.")
             start = partial(self.session.segment, image_id, t, view, only_view=only_view)
-            if self.session.images[image_id].large:
-                self.session.ensure_pyramid(image_id)
-                QTimer.singleShot(0, lambda: self.run(start))
-            elif self.session.labels(image_id) is None:
-                # To add a layer takes napari long enough: the window draws before the rest is done.
-                self.session.ensure_labels(image_id)
-                QTimer.singleShot(0, lambda: self.run(start))
-            else:
+            fresh = self.session.labels(image_id) is None
+            self._starting = True
+            try:
                 start()
+            finally:
+                self._starting = False
+            # To add a layer takes napari long: the worker has begun, and the window draws before.
+            if fresh:
+                QTimer.singleShot(0, lambda: self._on_labels_created(image_id))
 
         self.run(command)
 
@@ -259,7 +260,11 @@ class ViewerLink:
         self.changed.emit()
 
     def _on_labels_created(self, image_id: str) -> None:
-        self.results.ensure(image_id, blank=True)
+        if self._starting or image_id not in self.session.images:
+            return
+        # What was written before would have made the layer; a work area begins with labels.
+        self.results.ensure(image_id, blank=self.session.images[image_id].area is None)
+        self.pyramids.ensure(image_id)
         self.changed.emit()
 
     def _on_labels_changed(self, image_id: str, t: int, box: Box) -> None:

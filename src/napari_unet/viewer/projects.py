@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
 
 from napari_unet.errors import UserError
 from napari_unet.image.source import ImageSource
-from napari_unet.viewer.layers import METADATA_KEY, remembered, source_of_layers
+from napari_unet.io.images import open_image
+from napari_unet.viewer.layers import METADATA_KEY, remember_level, remembered, source_of_layers
 from napari_unet.viewer.lookup import image_ids
 from napari_unet.viewer.making import add_quietly
 from napari_unet.viewer.reader import for_napari
@@ -55,6 +57,7 @@ class Projects:
             self._ids.update(before)
             raise
         self.link.results.clear()
+        self.link.pyramids.clear()
         for image_id in tuple(self.session.images):
             self._show(image_id)
         self.link.image.follow()
@@ -92,6 +95,9 @@ class Projects:
             except UserError:
                 continue
             same_file = other.path and source.path and os.path.realpath(other.path) == os.path.realpath(source.path)
+            if same_file and layer.multiscale and source.levels == other.levels:
+                remember_level(layer, source.level, by_user=True)
+                other = source_of_layers([layer])
             if same_file and layer not in self._ids and other.data.shape == source.data.shape:
                 return layer
         return None
@@ -99,18 +105,25 @@ class Projects:
     def _add(self, source: ImageSource) -> Image:
         """Add a layer; what was asked about the image once is not asked again."""
         data, axes = for_napari(source.data), source.axes
+        many = source.levels > 1 and source.path is not None and not source.rgb
+        if many:
+            data = [for_napari(level) for level in open_image(str(source.path)).levels]
         if source.rgb and axes[-1] != "C":
             data = np.moveaxis(np.asarray(data), axes.index("C"), -1)
             axes = f"{axes.replace('C', '')}C"
         shown = axes[:-1] if source.rgb else axes
         answers = {"axes": axes, "path": source.path, "channels": source.channels, "file_read": True}
-        sizes = dict(zip("ZYX", source.scale_um or (), strict=False))
-        if source.scale_um is not None:
-            answers |= {"voxel_size": source.scale_um, "voxel_size_origin": source.scale_origin}
+        finest = _finest(source.scale_um, source.axes, data, source.level) if many else source.scale_um
+        if many:
+            answers |= {"level": source.level, "level_by_user": True}
+        sizes = dict(zip("ZYX", finest or (), strict=False))
+        if finest is not None:
+            answers |= {"voxel_size": finest, "voxel_size_origin": source.scale_origin}
         in_layer = bool(sizes) and source.scale_origin == "layer"
         layer = Image(
             data,
             name=source.name,
+            multiscale=many,
             rgb=source.rgb,
             scale=[sizes.get(letter, 1.0) for letter in shown] if in_layer else None,
             units=["µm" if letter in sizes else "pixel" for letter in shown] if in_layer else None,
@@ -119,3 +132,14 @@ class Projects:
         )
         add_quietly(self.viewer, layer)
         return layer
+
+
+def _finest(
+    size: tuple[float, float, float] | None, axes: str, levels: Sequence[Any], level: int
+) -> tuple[float, float, float] | None:
+    """Return the voxel size (z, y, x) of the finest level, from that of another one."""
+    if size is None:
+        return None
+    wider = {letter: a / b for letter, a, b in zip(axes, levels[0].shape, levels[level].shape, strict=True)}
+    z, y, x = (number / wider.get(letter, 1.0) for letter, number in zip("ZYX", size, strict=True))
+    return z, y, x

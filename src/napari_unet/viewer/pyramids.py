@@ -136,7 +136,6 @@ class PyramidLayers:
         self._timer.timeout.connect(self._look_again)
         events = session.events
         self._connections: tuple[tuple[Any, Any], ...] = (
-            (events.labels_created, self.ensure),
             (events.pyramid_changed, self._on_written),
             (events.area_changed, self._on_area),
             (events.images_changed, self._on_images),
@@ -153,6 +152,14 @@ class PyramidLayers:
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self._timer.stop()
         self._layers.clear()
+
+    def clear(self) -> None:
+        """Remove all layers: the session holds other work from now on."""
+        layers = [layer for layer in self._layers.values() if layer in self.viewer.layers]
+        self._layers.clear()
+        for layer in layers:
+            self.viewer.layers.remove(layer)
+        self._dismissed.clear()
 
     def current(self, image_id: str) -> Labels | None:
         """Return the layer of a large image's labels under the current model, if there is one."""

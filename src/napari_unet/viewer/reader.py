@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from napari_unet.errors import AxesError, ImageError
 from napari_unet.io.images import open_image
+from napari_unet.io.lazy import remember_file
 from napari_unet.io.opened import OpenedImage
 
 PathLike = str | os.PathLike[str]
@@ -18,6 +20,7 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 METADATA_KEY = "napari_unet"
 SUFFIXES = (".tif", ".tiff", ".zarr")
+WHOLE_PLANE = 4096**2  # pixels of a plane up to which an OME-Zarr is shown, and corrected, as a whole
 
 
 def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
@@ -90,7 +93,7 @@ def _layer(image: OpenedImage) -> LayerData:
     except AxesError:
         # The panel asks; until then the names that are known are kept.
         letters = list(image.letters)
-    data = for_napari(image.data)
+    data: Any = for_napari(image.data)
     if image.rgb and "C" in letters and letters[-1] != "C":
         data = np.moveaxis(np.asarray(data), letters.index("C"), -1)
         letters.remove("C")
@@ -109,10 +112,14 @@ def _layer(image: OpenedImage) -> LayerData:
         sizes = dict(zip("ZYX", image.scale, strict=True))
         arguments["scale"] = tuple(sizes.get(letter) or 1.0 for letter in shown)
         arguments["units"] = tuple("µm" if sizes.get(letter) else "pixel" for letter in shown)
-    if image.is_labels and np.dtype(data.dtype).kind == "u":
+    plane = [n for n, letter in zip(image.data.shape, letters, strict=False) if letter in ("Y", "X")]
+    if image.coarser and not image.rgb and math.prod(plane) > WHOLE_PLANE:
+        data, arguments["multiscale"] = [for_napari(level) for level in image.levels], True
+    if image.is_labels and np.dtype(image.data.dtype).kind == "u":
         arguments["metadata"] = {METADATA_KEY: image.provenance}
         # In 8 bits the 256th object could not be painted.
-        return data.astype(np.uint16) if data.dtype == np.uint8 else data, arguments, "labels"
+        narrow = image.data.dtype == np.uint8 and not isinstance(data, list)
+        return data.astype(np.uint16) if narrow else data, arguments, "labels"
     return data, arguments, "image"
 
 
@@ -122,4 +129,6 @@ def for_napari(data: Any) -> Any:
         return data
     import dask.array
 
-    return dask.array.from_array(data, chunks=data.chunks, name=False)  # type: ignore[no-untyped-call]
+    shown = dask.array.from_array(data, chunks=data.chunks, name=False)  # type: ignore[no-untyped-call]
+    remember_file(shown, data)
+    return shown

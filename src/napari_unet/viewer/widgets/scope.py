@@ -31,6 +31,7 @@ class ScopeChoice(QWidget):
         super().__init__()
         self.link = link
         self.choice = QComboBox()
+        self.choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.choice.setToolTip("What is segmented")
         self.choice.setAccessibleName("What is segmented")
         self._fill(False)
