@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
 
+from napari_unet.image.boxes import as_box
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.passes import mirror_axes
 from napari_unet.inference.predictor import Predictor
 from napari_unet.inference.routing import DIRECTIONS, NO_DIRECTIONS
 from napari_unet.model.checkpoint import Checkpoint
-
-DIVISOR = 2
 
 
 def noise(*shape: int, seed: int = 0) -> Any:
@@ -108,3 +108,19 @@ def test_a_plane_has_one_direction(make_checkpoint) -> None:
     image = noise(20, 20)
     np.testing.assert_array_equal(one.predict(image, "YX"), predictor(make_checkpoint()).predict(image, "YX"))
     assert one.notes == (NO_DIRECTIONS,)
+
+
+@pytest.mark.parametrize(
+    "options", [{"flips": True}, {"three_directions": True}, {"three_directions": True, "flips": True}]
+)
+@pytest.mark.parametrize("size", [None, (0.6, 0.6)])
+def test_what_is_in_view_first_changes_nothing(make_checkpoint, options, size) -> None:
+    checkpoint = make_checkpoint()
+    checkpoint = replace(checkpoint, header=replace(checkpoint.header, voxel_size=size))
+    source = ImageSource.from_array(noise(9, 33, 38), "ZYX", scale=(1.0, 1.0, 1.0))
+    expected = predictor(checkpoint, 64, **options).predict(source)
+    found = np.full(expected.shape, np.nan, np.float32)
+    view = (0, as_box((5, 20, 21), (6, 33, 38)))
+    for part in predictor(checkpoint, 8, **options).stream(source, view=view, steer=lambda: view):
+        found[(slice(None), *part.tile.inner)] = part.scores
+    assert np.abs(found - expected).max() <= 1e-4
