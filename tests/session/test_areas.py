@@ -11,7 +11,7 @@ import zarr
 from napari_unet.errors import UserError
 from napari_unet.image.boxes import as_box, whole
 from napari_unet.image.source import ImageSource
-from napari_unet.io.images import read_image
+from napari_unet.io.images import open_image, read_image
 from napari_unet.jobs import JobRunner
 from napari_unet.session import Session
 from napari_unet.session.large import AREA_EDGE, AREA_VOXELS, area_box, is_large
@@ -204,6 +204,25 @@ def test_it_is_all_there_when_the_project_is_opened_again(large, tmp_path):
     assert again.area_of(image_id) == area_id
     np.testing.assert_array_equal(again.labels(area_id).truth.known, known)
     again.close()
+
+
+def test_all_of_it_is_exported_as_a_pyramid(large, tmp_path):
+    session, image_id = large
+    area_id = session.set_area(image_id, 0, VIEW)
+    paint(session, area_id, as_box((0, 2, 3), (1, 7, 9)), 77)
+    with pytest.raises(UserError, match="OME-Zarr"):
+        session.export_labels(area_id, tmp_path / "labels.tif")
+    target = tmp_path / "labels.ome.zarr"
+    session.export_labels(area_id, target)
+    opened = open_image(target)
+    assert opened.provenance["model"] == "bright" and opened.is_labels and opened.scale == (1.0, 0.5, 0.5)
+    np.testing.assert_array_equal(opened.data[0, 0], shown(session, image_id))
+    assert (opened.data[0, 0, 12:17, 43:49] == 77).all()
+    session.export_labels(image_id, target)
+    assert "exists already" in session.messages[-1][1]
+    session.export_labels(image_id, target, overwrite=True)
+    assert session.messages[-1][0] == "info"
+    assert [path.name for path in tmp_path.glob("*.zarr")] == ["labels.ome.zarr"]
 
 
 def test_another_shape_is_another_image(large):

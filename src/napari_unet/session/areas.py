@@ -18,11 +18,11 @@ from napari_unet.learning.truth import Truth
 from napari_unet.project.folder import WorkFolder
 from napari_unet.session.describing import area_from_json, says_something
 from napari_unet.session.large import area_box
-from napari_unet.session.pyramids import Pyramids
+from napari_unet.session.pyramid_export import PyramidExport
 from napari_unet.session.state import Area, ImageState, LabelState
 
 
-class Areas(Pyramids):
+class Areas(PyramidExport):
     """Work areas of large images; each is an image of the session with labels in memory.
 
     ::

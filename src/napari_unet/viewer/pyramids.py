@@ -139,6 +139,7 @@ class PyramidLayers:
             (events.pyramid_changed, self._on_written),
             (events.area_changed, self._on_area),
             (events.images_changed, self._on_images),
+            (events.project_changed, self._on_project),
             (events.model_changed, self.sync),
         )
         for signal, slot in self._connections:
@@ -268,6 +269,15 @@ class PyramidLayers:
                 layer = self._layers.pop((image_id, pyramid))
                 if layer in self.viewer.layers:  # its files are gone or belong to other work
                     self.viewer.layers.remove(layer)
+
+    def _on_project(self) -> None:
+        """Read from where the files are now, if the project was moved."""
+        for (image_id, pyramid), layer in tuple(self._layers.items()):
+            if not pyramid.path.is_dir():
+                del self._layers[image_id, pyramid]
+                if layer in self.viewer.layers:
+                    self.viewer.layers.remove(layer)
+                self.ensure(image_id)
 
     def _on_removed(self, event: Any) -> None:
         for (image_id, pyramid), layer in tuple(self._layers.items()):

@@ -49,9 +49,12 @@ class ExportSection(Section):
         """Enable what can be written now."""
         image_id, model = self.link.image.image_id, self.session.model
         labels = None if image_id is None else self.session.labels(image_id)
+        large = None if self.link.image.base_id is None else self.session.pyramid(self.link.image.base_id)
         busy = "A file is being written." if "export" in self.session.jobs else ""
         none = "" if labels is not None else "The image has no labels yet: click Segment first."
-        enable(self.labels, busy or none, "Write the labels as TIFF, with voxel size and where they come from")
+        kind = "OME-Zarr, all of the image" if large is not None else "TIFF"
+        tip = f"Write the labels as {kind}, with voxel size and where they come from"
+        enable(self.labels, busy or ("" if large is not None else none), tip)
         enable(self.table, busy or none, "Measure the objects: a CSV file, and the features of the layer")
         enable(self.model, busy or ("" if model is not None else "No model is chosen."), "Write the model as one file")
         missing = "" if self.link.image.source is not None else "There is no image."
@@ -60,7 +63,9 @@ class ExportSection(Section):
     # ---- writing -------------------------------------------------------------------------------
 
     def _export_labels(self) -> None:
-        self._write("Write labels", "TIFF (*.tif)", "_labels.tif", self.session.export_labels)
+        large = self.link.image.is_large
+        kind, ending = ("OME-Zarr (*.zarr)", "_labels.ome.zarr") if large else ("TIFF (*.tif)", "_labels.tif")
+        self._write("Write labels", kind, ending, self.session.export_labels)
 
     def _export_table(self) -> None:
         def write(image_id: str, path: str, overwrite: bool) -> None:
