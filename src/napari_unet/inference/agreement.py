@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from napari_unet.image.boxes import Box, extent, inside
 from napari_unet.inference.blocks import Block, BlockPlan
+from napari_unet.inference.planes import shared_voxels
 
 Ids = npt.NDArray[np.int64]
 _IN_MEMORY = 16 * 2**20  # temporary arrays of up to so many voxels are kept in memory
@@ -53,7 +54,7 @@ class Joining:
             theirs = self._read(other, inside(strip, other.outer))
             ours = pieces[inside(strip, block.outer)]
             if self._rule == "contact":
-                pairs = _shared(theirs, ours)[0]
+                pairs = shared_voxels(theirs, ours)[0]
             else:
                 region = self._plan.regions[block.region][1]
                 pairs = agreeing(theirs, ours, _ends(strip, other.outer, region), _ends(strip, block.outer, region))
@@ -131,7 +132,7 @@ def agreeing(
     >>> agreeing(a, b, (), ()).tolist()
     [[1, 4], [2, 5]]
     """
-    pairs, shared = _shared(first, second)
+    pairs, shared = shared_voxels(first, second)
     sizes = [np.bincount(part.ravel()) for part in (first, second)]
     size = [sizes[side][pairs[:, side]] for side in (0, 1)]
     same = 2 * shared > size[0] + size[1] - shared
@@ -141,17 +142,6 @@ def agreeing(
             cut[part.take(end, axis)] = True
         same |= cut[pairs[:, side]] & (2 * shared > size[side])
     return pairs[same]
-
-
-def _shared(first: npt.NDArray[np.int32], second: npt.NDArray[np.int32]) -> tuple[Ids, Ids]:
-    """Return the pairs of pieces (n, 2) that share voxels, and how many."""
-    both = (first > 0) & (second > 0)
-    if not both.any():
-        return np.zeros((0, 2), np.int64), np.zeros(0, np.int64)
-    ours = second[both].astype(np.int64)
-    base = int(ours.max()) + 1
-    keys, counts = np.unique(first[both] * np.int64(base) + ours, return_counts=True)
-    return np.stack([keys // base, keys % base], axis=1), counts
 
 
 def _ends(strip: Box, outer: Box, region: Box) -> tuple[tuple[int, int], ...]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import shutil
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,9 @@ class ScoreStore:
         Ends in ``.npy``; a large array goes to the folder of that name that ends in ``.zarr``.
     shape : sequence of int
         (T, C, Z, Y, X).
-    key : mapping
-        What the scores come from, as JSON values. What is there is gone on with if it has the same key.
+    key : mapping or callable
+        What the scores come from, as JSON values, or what returns that: it is called when it is needed.
+        What is there is gone on with if it has the same key.
     chunk : tuple of int
         (z, y, x) that a large array stores together.
     dtype : dtype
@@ -62,7 +63,7 @@ class ScoreStore:
         self,
         path: Path,
         shape: Sequence[int],
-        key: Mapping[str, Any],
+        key: Mapping[str, Any] | Callable[[], Mapping[str, Any]],
         *,
         chunk: Triple = PLANE_CHUNK,
         dtype: npt.DTypeLike = np.float16,
@@ -75,14 +76,14 @@ class ScoreStore:
         large = prod(self.shape) * self._dtype.itemsize > limit
         self.path = path.with_suffix(".zarr") if large else path
         self._journal = path.with_suffix(".tiles")
-        line = json.dumps({**key, "shape": self.shape, "dtype": str(self._dtype)}, sort_keys=True)
+        self._key = key
+        self._started = False  # whether the journal says what the scores come from
         self._finished: dict[int, list[Box]] = {}
         try:
-            if not (resume and self._found(line)):
+            if not (resume and self._found()):
                 self._discard()
-                self._journal.write_text(line + "\n", encoding="utf-8")
                 self._make()
-            self._array = open_scores(self.path, writable=True)
+            self._array: Any = open_scores(self.path, writable=True)
         except OSError as error:
             raise _refused(self.path, error) from error
 
@@ -114,17 +115,29 @@ class ScoreStore:
             if isinstance(self._array, np.memmap):
                 self._array = open_scores(self.path, writable=True)  # what is not mapped takes no memory
             with self._journal.open("a", encoding="utf-8") as journal:
+                if not self._started:
+                    journal.write(self._line() + "\n")
+                    self._started = True
                 journal.write(json.dumps([t, *((s.start, s.stop) for s in box)]) + "\n")
         except OSError as error:
             raise _refused(self.path, error) from error
 
-    def _found(self, line: str) -> bool:
+    def close(self) -> None:
+        """Let go of the array."""
+        self._array = None
+
+    def _line(self) -> str:
+        key = self._key() if callable(self._key) else self._key
+        return json.dumps({**key, "shape": self.shape, "dtype": str(self._dtype)}, sort_keys=True)
+
+    def _found(self) -> bool:
         """Read which tiles are finished; False if there is nothing to go on with."""
         if not self._journal.is_file() or not self.path.exists():
             return False
         first, *rest = self._journal.read_text(encoding="utf-8").split("\n")
-        if first != line:
+        if first != self._line():
             return False
+        self._started = True
         for one in rest[:-1]:  # the last line is empty, or was interrupted
             t, *spans = json.loads(one)
             self._finished.setdefault(t, []).append(as_box([a for a, _ in spans], [b for _, b in spans]))
@@ -145,8 +158,8 @@ class ScoreStore:
 
     def _discard(self) -> None:
         self._journal.unlink(missing_ok=True)
-        for suffix in (".npy", ".zarr"):
-            remove(self.path.with_suffix(suffix))
+        self.path.with_suffix(".npy").unlink(missing_ok=True)
+        shutil.rmtree(self.path.with_suffix(".zarr"), ignore_errors=True)
 
 
 def open_scores(path: str | Path, writable: bool = False) -> Any:
@@ -155,7 +168,7 @@ def open_scores(path: str | Path, writable: bool = False) -> Any:
     Parameters
     ----------
     path : path
-        Its `path`.
+        The path that it was given.
     writable : bool
         Not only to read.
 
@@ -164,19 +177,17 @@ def open_scores(path: str | Path, writable: bool = False) -> Any:
     array-like
         (T, C, Z, Y, X), to be read with one index for all axes.
     """
-    if Path(path).is_dir():
+    folder = Path(path).with_suffix(".zarr")
+    if folder.is_dir():
         import zarr
 
-        return zarr.open_array(str(path), mode="r+" if writable else "r")
+        return zarr.open_array(str(folder), mode="r+" if writable else "r")
     return np.load(path, mmap_mode="r+" if writable else "r")
 
 
-def remove(path: Path) -> None:
-    """Remove kept scores, a file or a folder."""
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+def are_kept(path: str | Path) -> bool:
+    """Whether `open_scores` finds something."""
+    return bool(str(path)) and (Path(path).is_file() or Path(path).with_suffix(".zarr").is_dir())
 
 
 def sample_of(source: ImageSource) -> int:

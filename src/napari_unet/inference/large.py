@@ -89,7 +89,8 @@ def segment_large(
         How scores become labels.
     write : callable
         Gets (t, (z, y, x) box, labels of uint32) for each block, every voxel of the image once. Objects are
-        numbered from 1 in the raster order of their first voxel; planes of a 2D model are joined. Boxes begin on multiples of `block_size`.
+        numbered from 1 in the raster order of their first voxel; planes of a 2D model are joined. Boxes begin on
+        multiples of `block_size`.
     folder : Path
         An existing folder for scores and temporary arrays. After an interruption the next run finds there
         what is finished.

@@ -127,7 +127,9 @@ class WorkFolder:
 
     def new_scores(self, needed: Collection[str] = ()) -> Path:
         """Return a path for the scores of one run; of the earlier ones only the newest two and those `needed` stay."""
-        files = sorted((self.path / "scores").glob("*.npy"), key=lambda path: int(path.stem))
+        parts = (self.path / "scores").iterdir()
+        stems = {int(part.name.partition(".")[0].partition("-")[0]) for part in parts}
+        files = [self.path / "scores" / f"{stem}.npy" for stem in sorted(stems)]
         for old in files[:-2]:
             if str(old) not in needed:
                 self.remove_scores(old)
@@ -136,8 +138,11 @@ class WorkFolder:
 
     def remove_scores(self, path: Path) -> None:
         """Remove scores that nothing shows any more; those that cannot be removed stay, and do no harm."""
-        with suppress(OSError):  # Windows keeps a file that is open
-            path.unlink(missing_ok=True)
+        for name in (path.stem, f"{path.stem}-classes"):  # as `ScoreStore` and `ScoreFrames` name them
+            shutil.rmtree(path.with_name(f"{name}.zarr"), ignore_errors=True)
+            for suffix in (".npy", ".tiles"):
+                with suppress(OSError):  # Windows keeps a file that is open
+                    path.with_name(name + suffix).unlink(missing_ok=True)
 
     # ---- documents -----------------------------------------------------------------------------
 
@@ -198,7 +203,10 @@ class WorkFolder:
                 if path.is_file():
                     path.unlink(missing_ok=True)
         for path in (self.path / "scores").iterdir():
-            path.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
         for path in (self.path / "images").glob(".*"):
             shutil.rmtree(path, ignore_errors=True)
 

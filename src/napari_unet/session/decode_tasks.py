@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_unet.image.boxes import Box, as_box, extent, grow, inside, overlap, volume
+from napari_unet.inference.keeping import open_scores
 from napari_unet.inference.objects import ObjectSettings
 from napari_unet.inference.planes import PlaneJoiner
 from napari_unet.inference.tiling import View
 from napari_unet.jobs import JobContext
 from napari_unet.model.header import Output
-from napari_unet.session.tasks import LabelBlock, decode_frame
+from napari_unet.session.frames import Decoding, LabelBlock, memory_to_work_with
 
 _AROUND = 64  # voxels decoded around what is in view, so that objects at its edge are whole
 _WORTH = 4  # a frame this many times larger than its part in view is preceded by that part
@@ -40,6 +40,8 @@ class DecodeRequest:
         The objects of neighbouring planes are joined.
     view : (int, Box) or None
         Time point and box on screen: what it shows comes first.
+    memory_gb : float or None
+        Memory to work with, see `PredictOptions`.
     """
 
     scores: str
@@ -49,6 +51,7 @@ class DecodeRequest:
     flat: bool
     joined: bool = False
     view: View | None = None
+    memory_gb: float | None = None
 
 
 def decode_again(context: JobContext, request: DecodeRequest) -> int:
@@ -57,14 +60,13 @@ def decode_again(context: JobContext, request: DecodeRequest) -> int:
     Reports `LabelBlock` after `LabelBlock`: where a frame is much larger than its part in view, first that
     part by itself, provisionally; then every frame as a whole, those in view first.
     """
-    scores: npt.NDArray[Any] = np.load(request.scores, mmap_mode="r")
+    scores = open_scores(request.scores)
+    decoding = Decoding(request.output, request.objects, request.flat, memory_to_work_with(request.memory_gb))
     objects = request.output.instances or (request.output.kind == "binary" and request.objects.connected)
     joiner = PlaneJoiner() if request.joined and request.flat and objects else None
 
     def decoded(t: int, box: Box) -> npt.NDArray[np.uint32]:
-        part = np.asarray(scores[t][(slice(None), *box)], np.float32)
-        labels: npt.NDArray[np.uint32] = context.run(decode_frame, part, request.output, request.objects, request.flat)
-        return labels
+        return decoding.found(scores, t, box, context.run)
 
     frames = in_view_first(request.frames, request.view)
     for t, box in frames:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from pathlib import Path
 
 from napari_unet.errors import UserError
 from napari_unet.image.boxes import Box
 from napari_unet.image.source import ImageSource
+from napari_unet.inference.keeping import are_kept
 from napari_unet.inference.objects import ObjectSettings
 from napari_unet.inference.windowing import Window
 from napari_unet.jobs import Job, JobRunner, JobState
@@ -35,6 +35,7 @@ class Segmenting(SessionCore):
     def __init__(self, runner: JobRunner | None = None, folder: WorkFolder | None = None) -> None:
         super().__init__(runner, folder)
         self._segmented: dict[str, Segmented] = {}  # by image, the latest last
+        self._unfinished: dict[str, str] = {}  # scores of runs that were stopped, by image
 
     @property
     def last_view(self) -> Segmented | None:
@@ -106,6 +107,9 @@ class Segmenting(SessionCore):
         self.last_view = (image_id, view, only_view, times)
         measured = statistics_key(version.header)
         source, window = self.seen_by_model(image_id)
+        # Where the last run was stopped, this one goes on, if it is the same: the job finds out.
+        going_on = self._unfinished.pop(image_id, "")
+        scores = going_on or str(self.folder.new_scores((writer.scores, *self._unfinished.values())))
         request = SegmentRequest(
             version.path,
             source,
@@ -116,7 +120,7 @@ class Segmenting(SessionCore):
             self.settings.device,
             self.settings.precision,
             self.settings.objects,
-            str(self.folder.new_scores((writer.scores,))),
+            scores,
             self.settings.options,
             window,
         )
@@ -136,6 +140,7 @@ class Segmenting(SessionCore):
             writer.finish(replace(origin, settings=settings, frames=result.frames), then)
 
         def stopped(job: Job) -> None:
+            self._unfinished[image_id] = scores
             if job.state is JobState.CANCELLED:
                 writer.finish(origin, then)
                 self.events.message.emit("info", writer.stopped, "")
@@ -223,13 +228,14 @@ class Segmenting(SessionCore):
         self.settings = replace(self.settings, objects=objects)
         labels = self.labels(image_id)
         origin = Origin() if labels is None else labels.origin
-        if labels is None or origin.model is None or not origin.frames or not Path(origin.scores).is_file():
+        if labels is None or origin.model is None or not origin.frames or not are_kept(origin.scores):
             raise UserError("There are no scores to decode again.", "Click Segment first.")
         writer = PredictionWriter(self, image_id, labels, "threshold")
         # A 2D model's frame is a plane, unless it has looked in three directions.
         flat = origin.model.ndim == 2 and all(box[0].stop - box[0].start == 1 for _, box in origin.frames)
         joined = self.settings.options.join_z
-        request = DecodeRequest(origin.scores, origin.model.output, objects, origin.frames, flat, joined, view)
+        memory = self.settings.options.memory_gb
+        request = DecodeRequest(origin.scores, origin.model.output, objects, origin.frames, flat, joined, view, memory)
 
         def done(result: int) -> None:
             writer.finish(replace(origin, settings=decoded_settings(origin.settings, objects, joined)))

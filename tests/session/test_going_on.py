@@ -1,0 +1,156 @@
+"""A segmentation that was stopped goes on from its finished tiles, and large frames are decoded block by block."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from napari_unet.image.boxes import whole
+from napari_unet.image.source import ImageSource
+from napari_unet.inference import large
+from napari_unet.inference.objects import ObjectSettings
+from napari_unet.inference.options import PredictOptions
+from napari_unet.inference.running import Runner
+from napari_unet.jobs import JobContext
+from napari_unet.jobs.context import Cancelled
+from napari_unet.session.frames import LabelBlock
+from napari_unet.session.tasks import SegmentRequest, segment
+
+from .conftest import blobs
+
+FEW = {"max_examples": 5, "deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+
+
+def many(n=3, seed=0):
+    """Return an image of several times four blobs."""
+    return np.block([[blobs(seed=seed + n * i + j)[0] for j in range(n)] for i in range(n)])
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    """Let the predictors of jobs have tiles of 64, and count what they compute."""
+    computed = []
+    scores = Runner._scores
+
+    def counted(self, plan, tile, *rest):
+        computed.append(tile.inner)
+        return scores(self, plan, tile, *rest)
+
+    monkeypatch.setattr(Runner, "_scores", counted)
+    monkeypatch.setattr(
+        "napari_unet.session.tasks._predictor",
+        lambda checkpoint, modified, device, precision: _predictor(checkpoint),
+    )
+    return computed
+
+
+def _predictor(checkpoint):
+    from napari_unet.inference.predictor import Predictor
+    from napari_unet.model.checkpoint import load_checkpoint
+
+    return Predictor(load_checkpoint(checkpoint), device="cpu", precision="float32", tile=64, threads=1)
+
+
+def run(request, stop_after=None):
+    """Run the job function; return the labels that its blocks make, and how it ended."""
+    labels = np.zeros(request.source.shape, np.uint32)
+    tiles, final = [], []
+
+    def send(kind, value):
+        if kind == "report" and isinstance(value, LabelBlock):
+            labels[(value.t, *value.box)] = value.labels
+            (tiles if value.provisional else final).append(value.box)
+
+    context = JobContext(send, lambda: stop_after is not None and len(tiles) + len(final) >= stop_after)
+    try:
+        result = segment(context, request)
+    except Cancelled:
+        result = None
+    return labels, final, result
+
+
+@settings(**FEW)
+@given(st.integers(1, 24), st.integers(1, 24), st.sampled_from(["instances", "classes"]))
+def test_stopped_anywhere_it_goes_on_to_the_same_labels(model_path, small_tiles, tmp_path_factory, first, second, kind):
+    source = ImageSource.from_array(many(), "YX")
+    scores = tmp_path_factory.mktemp("scores") / "1.npy"
+    request = SegmentRequest(str(model_path(kind)), source, scores=str(scores))
+    expected, _, _ = run(replace(request, scores=None))
+    assert expected.any()
+    for after in sorted((first, second)):
+        run(request, stop_after=after)
+    small_tiles.clear()
+    labels, _, result = run(request)
+    np.testing.assert_array_equal(labels, expected)
+    assert result.frames == ((0, whole((1, 288, 288))),)
+    assert len(small_tiles) <= 25 - min(max(first, second), 25) + 1
+
+
+def test_another_image_model_or_option_starts_anew(model_path, small_tiles, tmp_path):
+    source = ImageSource.from_array(many(), "YX")
+    request = SegmentRequest(str(model_path("instances")), source, scores=str(tmp_path / "1.npy"))
+    run(request, stop_after=10)
+    small_tiles.clear()
+    run(replace(request, objects=ObjectSettings(threshold=0.7)))
+    assert len(small_tiles) <= 16
+    for other in (
+        {"source": ImageSource.from_array(many(seed=50), "YX")},
+        {"options": PredictOptions(flips=True)},
+        {"checkpoint": str(model_path("instances", name="other"))},
+    ):
+        small_tiles.clear()
+        run(replace(request, **other))
+        expected = 0 if "checkpoint" in other else 25  # the weights are the same
+        assert len(small_tiles) >= expected
+
+
+def test_the_session_goes_on_after_a_stop(session, model_path, small_tiles, monkeypatch):
+    image_id = session.add_image(ImageSource.from_array(many(), axes="YX", name="blobs"))
+    session.select_model(model_path("instances"))
+    session.segment(image_id)
+    expected = session.labels_array(image_id).copy()
+    session.undo()
+    stop = {"after": 7, "seen": 0}
+
+    def stops(self):
+        stop["seen"] += 1
+        return stop["seen"] > 40
+
+    small_tiles.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(JobContext, "cancelled", property(stops))
+        session.segment(image_id)
+    done = len(small_tiles)
+    assert 0 < done < 25
+    session.segment(image_id)
+    np.testing.assert_array_equal(session.labels_array(image_id) > 0, expected > 0)
+    assert len(np.unique(session.labels_array(image_id))) == len(np.unique(expected))
+    assert len(small_tiles) <= 26
+    session.decode(image_id, ObjectSettings(threshold=0.9))
+    assert not [m for m in session.messages if m[0] == "error"], session.messages
+
+
+@pytest.mark.parametrize(("axes", "join"), [("YX", True), ("TYX", True), ("ZYX", True), ("ZYX", False)])
+@pytest.mark.parametrize("memory_gb", [0.005, 0.0008])
+def test_large_frames_give_the_same_labels_block_by_block(
+    model_path, small_tiles, tmp_path, monkeypatch, axes, join, memory_gb
+):
+    monkeypatch.setattr(large, "PLANE_CHUNK", (1, 64, 64))
+    monkeypatch.setattr(large, "PLANE_MARGIN", (0, 32, 32))
+    image = many() if axes == "YX" else np.stack([many(seed=n // 2) for n in range(3)])
+    source = ImageSource.from_array(image, axes)
+    request = SegmentRequest(
+        str(model_path("instances")), source, times=tuple(range(source.n_times)), options=PredictOptions(join_z=join)
+    )
+    expected, whole_frames, _ = run(request)
+    small = replace(request, options=PredictOptions(join_z=join, memory_gb=memory_gb), scores=str(tmp_path / "1.npy"))
+    labels, final, _ = run(small)
+    np.testing.assert_array_equal(labels, expected)
+    assert (tmp_path / "1.zarr").is_dir() == (source.n_times * image.size * 6 / source.n_times > memory_gb * 1e9 / 4)
+    assert len(final) >= len(whole_frames)
+    if memory_gb < 0.001:
+        assert len(final) > len(whole_frames)
