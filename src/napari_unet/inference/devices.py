@@ -15,7 +15,7 @@ import torch
 
 from napari_unet.errors import DeviceError
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 _MEMORY_MESSAGES = (
     "out of memory",
@@ -123,13 +123,20 @@ def fast_bfloat16(device: Device) -> bool:
     return False
 
 
+def fast_float16(device: Device) -> bool:
+    """Whether the device computes in float16 natively: Apple GPUs, and NVIDIA's from Volta on."""
+    if device.kind == "cuda":
+        return torch.version.hip is None and torch.cuda.get_device_capability(device.name) >= (7, 0)
+    return device.kind == "mps"
+
+
 def resolve_precision(precision: str, device: Device) -> torch.dtype:
     """Return the type to compute in.
 
     Parameters
     ----------
-    precision : {"auto", "float32", "bfloat16"}
-        ``auto``: bfloat16 where the device has it natively, otherwise float32.
+    precision : {"auto", "float32", "bfloat16", "float16"}
+        ``auto``: bfloat16 where the device has it natively, else float16 likewise, otherwise float32.
     device : Device
         Where the network runs.
 
@@ -139,14 +146,20 @@ def resolve_precision(precision: str, device: Device) -> torch.dtype:
         If the name is unknown, or the device cannot compute in it.
     """
     if precision == "auto":
-        return torch.bfloat16 if fast_bfloat16(device) else torch.float32
+        if fast_bfloat16(device):
+            return torch.bfloat16
+        return torch.float16 if fast_float16(device) else torch.float32
     if precision == "float32":
         return torch.float32
     if precision == "bfloat16" and device.kind != "mps":
         return torch.bfloat16
+    if precision == "float16" and fast_float16(device):
+        return torch.float16
+    possible = ["auto", "float32"]
+    possible += ["bfloat16"] if device.kind != "mps" else []
+    possible += ["float16"] if fast_float16(device) else []
     raise DeviceError(
-        f"The precision {precision!r} is not available on {device.name}; expected auto, float32"
-        f"{'' if device.kind == 'mps' else ' or bfloat16'}.",
+        f"The precision {precision!r} is not available on {device.name}; expected {', '.join(possible)}.",
         "Choose 'auto'.",
     )
 

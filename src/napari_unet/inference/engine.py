@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from napari_unet.errors import CheckpointError, UserError
+from napari_unet.errors import CheckpointError
 from napari_unet.inference.devices import (
     Device,
     available_devices,
@@ -21,11 +20,13 @@ from napari_unet.inference.devices import (
     free_memory,
     is_out_of_memory,
     limited_threads,
-    release_memory,
     resolve_precision,
 )
+from napari_unet.inference.guarded import Guarded, ShouldStop, Stopped, TileTooLarge
 from napari_unet.inference.lowering import lower
 from napari_unet.inference.preparing import prepared
+from napari_unet.inference.remembered import Remembered
+from napari_unet.inference.selfcheck import TOLERATED, differing, machine_key
 from napari_unet.inference.slabs import LEAST_ROWS, SLAB, bytes_across
 from napari_unet.inference.sweep import Sweep
 from napari_unet.inference.turning import turned_network
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Device",
     "Engine",
+    "ShouldStop",
     "Stopped",
     "TileTooLarge",
     "available_devices",
@@ -47,9 +49,6 @@ __all__ = [
     "limited_threads",
 ]
 
-ShouldStop = Callable[[], bool]
-T = TypeVar("T")
-N = TypeVar("N", bound=nn.Module)
 
 # Operations that take about a second: on one core in float32 or bfloat16, on a GPU a fraction of one.
 _QUICK = {
@@ -57,19 +56,13 @@ _QUICK = {
     ("cpu", torch.bfloat16): 1e11,
     ("cuda", torch.float32): 1e12,
     ("cuda", torch.bfloat16): 4e12,
+    ("cuda", torch.float16): 4e12,
     ("mps", torch.float32): 5e11,
+    ("mps", torch.float16): 1e12,
 }
 
 
-class Stopped(Exception):
-    """The caller asked to stop while the network was running."""
-
-
-class TileTooLarge(Exception):
-    """A single tile does not fit into the device's memory."""
-
-
-class Engine:
+class Engine(Guarded):
     """A network made ready to run: copied, folded, placed and laid out in memory.
 
     Parameters
@@ -78,8 +71,9 @@ class Engine:
         Its network is copied and stays as it is.
     device : str
         See `choose_device`.
-    precision : {"auto", "float32", "bfloat16"}
-        ``auto`` takes bfloat16 where the device has it natively. Activations are float32 always.
+    precision : {"auto", "float32", "bfloat16", "float16"}
+        ``auto`` takes bfloat16, else float16, where the device has it natively, as long as the labels are those of
+        float32 (`check`). Activations are float32 always.
     threads : int, optional
         CPU threads while the network runs; one fewer than there are cores by default.
 
@@ -92,26 +86,27 @@ class Engine:
     def __init__(
         self, checkpoint: Checkpoint, device: str = "auto", precision: str = "auto", threads: int | None = None
     ) -> None:
-        self.header = checkpoint.header
-        self.device = choose_device(device)
-        self.dtype = resolve_precision(precision, self.device)
-        self.threads = default_threads() if threads is None else max(1, threads)
-        self._should_stop: ShouldStop | None = None
-        self._layout = torch.channels_last if self.header.ndim == 2 else torch.channels_last_3d
+        chosen = choose_device(device)
+        super().__init__(checkpoint.header, chosen, resolve_precision(precision, chosen), threads)
+        self.note = ""  # what was decided about the precision
+        self.slabs_cut = False
+        self._slab = SLAB["cpu" if self.device.kind == "cpu" else "gpu"]
         network = deepcopy(checkpoint.network).to(device="cpu", dtype=torch.float32).eval()
         with limited_threads(self.threads):
             made = prepared(network, self.header.in_channels, checkpoint.geometry.divisor, self.dtype, self.device.kind)
         self.cost, self._packed = made.cost, made.packed
         # Subclasses may compute something else on the way, which a sweep would leave out.
-        exact = type(made.folded) is UNet and checkpoint.geometry.exact
+        exact = type(made.folded) is UNet and checkpoint.geometry.exact and made.network is not made.folded
         self._folded = made.folded if exact and isinstance(made.folded, UNet) else None
         self._swept: dict[tuple[int, ...], UNet] = {}
+        self._plain = None if made.network is made.folded else made.folded
         self._network = self._placed(made.network)
+        self._agrees: bool | None = None if precision == "auto" and self.dtype != torch.float32 else True
 
     @property
     def sentence(self) -> str:
         """Device, precision and threads in words."""
-        kind = "bfloat16" if self.dtype == torch.bfloat16 else "float32"
+        kind = str(self.dtype).removeprefix("torch.")
         threads = f", {self.threads} thread{'s' if self.threads > 1 else ''}" if self.device.kind == "cpu" else ""
         return f"{self.device.sentence} Computes in {kind}{threads}."
 
@@ -148,10 +143,76 @@ class Engine:
         """Return how many rows of a cross-section with `across` voxels to push through the network at once."""
         if self._folded is None:
             return 1
-        slab = SLAB["cpu" if self.device.kind == "cpu" else "gpu"]
-        rows = slab // max(1, across * self._folded.config.features[0] * self.dtype.itemsize)
+        rows = self._slab // max(1, across * self._folded.config.features[0] * self.dtype.itemsize)
         step = level_steps(self._folded.config)[-1][0]
         return max(LEAST_ROWS, rows // step * step if rows >= step else rows)
+
+    def smaller_slabs(self, across: int) -> bool:
+        """Push half as many rows at once from now on; False if there is no less."""
+        rows = self.slab_rows(across)
+        if self._folded is None or rows <= LEAST_ROWS:
+            return False
+        self._slab = rows * across * self._folded.config.features[0] * self.dtype.itemsize // 2
+        self.slabs_cut = True
+        return True
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether it is still to be seen if the labels are those of float32, see `check`."""
+        if self._agrees is None and self.header.weights_hash:
+            known = Remembered().get(self._key).get("differs")
+            if isinstance(known, float):
+                self._settle(known)
+        return self._agrees is None
+
+    def check(self, batch: npt.NDArray[np.float32], where: str) -> None:
+        """Compare the labels of a batch with those of float32, once; compute in float32 from now on if they differ.
+
+        Parameters
+        ----------
+        batch : ndarray of float32
+            As for `run`.
+        where : str
+            Place in the image, for messages.
+        """
+        if self._agrees is not None:
+            return
+        reference = self._lowered(torch.float32)
+        try:
+            short = self._attempt(lambda: self._forward(batch, where), None, where, batch.shape)
+        except CheckpointError:
+            short = None  # out of range; float32 shows whether the network itself is at fault
+        kind, self.dtype, network, self._network = self.dtype, torch.float32, self._network, reference
+        try:
+            exact = self._attempt(lambda: self._forward(batch, where), None, where, batch.shape)
+        finally:
+            self.dtype, self._network = kind, network
+        share = 1.0 if short is None else differing(short, exact, self.header.output.activation == "sigmoid")
+        if self.header.weights_hash:
+            Remembered().put(self._key, {"differs": share})
+        self._settle(share)
+
+    @property
+    def _key(self) -> str:
+        return f"{machine_key(self.device)} {self.header.weights_hash} {self.dtype}"
+
+    def _settle(self, differs: float) -> None:
+        self._agrees = differs <= TOLERATED
+        if self._agrees:
+            return
+        self.note = (
+            f"Computes in float32: in {str(self.dtype).removeprefix('torch.')} {differs:.1%} of the labels "
+            f"would differ, more than {TOLERATED:.1%}."
+        )
+        self.dtype = torch.float32
+        self._network = self._lowered(self.dtype)
+        self._swept.clear()
+
+    def _lowered(self, dtype: torch.dtype) -> nn.Module:
+        """Return the network, ready to compute in another type."""
+        if self._plain is None:
+            return self._network  # nothing could be replaced: autocast alone decides
+        return self._placed(lower(deepcopy(self._plain), dtype, self._packed))
 
     def sweep(
         self, order: tuple[int, ...], start: int, across: Sequence[tuple[int, int]], lengths: Sequence[int]
@@ -218,30 +279,6 @@ class Engine:
         half = len(batch) // 2
         return np.concatenate([self.run(part, should_stop, where) for part in (batch[:half], batch[half:])])
 
-    def _attempt(
-        self, compute: Callable[[], T], should_stop: ShouldStop | None, where: str, shape: tuple[int, ...]
-    ) -> T:
-        """Compute under this engine's settings; what goes wrong becomes an error that names the place."""
-        self._should_stop = should_stop
-        try:
-            with self._settings():
-                return compute()
-        except (UserError, Stopped):
-            raise
-        # Anybody's module may raise anything; what it says goes to the user.
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise CheckpointError(
-                    f"The network of {self.header.name!r} failed at {where} on an input of shape {shape}: "
-                    f"{type(error).__name__}: {error}.",
-                    "Check that the model takes this number of channels and dimensions.",
-                ) from error
-        finally:
-            self._should_stop = None
-        # Outside the handler, whose traceback would keep the tensors alive.
-        release_memory(self.device)
-        raise TileTooLarge(where)
-
     def _forward(self, batch: npt.NDArray[np.float32], where: str) -> npt.NDArray[np.float32]:
         x = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device.name)
         y = self._network(x.contiguous(memory_format=self._layout))
@@ -268,28 +305,3 @@ class Engine:
             y = torch.sigmoid(y)
         scores: npt.NDArray[np.float32] = y.contiguous().cpu().numpy()
         return scores
-
-    def _placed(self, network: N) -> N:
-        """Return a network on the device, in the layout and with the hook that lets it be stopped."""
-        placed = network.to(device=self.device.name).to(memory_format=self._layout)  # type: ignore[call-overload]
-        for module in placed.modules():
-            if not list(module.children()):
-                module.register_forward_pre_hook(self._look_up)
-        return cast(N, placed)
-
-    @contextmanager
-    def _settings(self) -> Iterator[None]:
-        with ExitStack() as stack:
-            stack.enter_context(limited_threads(self.threads))
-            stack.enter_context(torch.inference_mode())
-            if self.device.kind == "cuda":
-                # TensorFloat-32 keeps ten bits; float32 means float32 here.
-                stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
-            if self.dtype == torch.bfloat16:
-                stack.enter_context(torch.autocast(self.device.kind, dtype=torch.bfloat16))
-            yield
-
-    def _look_up(self, module: nn.Module, inputs: Any) -> None:
-        """Before each layer: stop if asked, so that stopping never waits for a whole tile."""
-        if self._should_stop is not None and self._should_stop():
-            raise Stopped

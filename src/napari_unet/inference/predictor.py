@@ -238,6 +238,7 @@ class Predictor:
             statistics = self.measure(source)
         self._image_notes = route.notes
         frames = Frames(route.source, statistics, header.normalization, route.flat)
+        self._runner.check(plan, frames)
         compute = route.compute(self.engine.run)
         parts = self._runner.tiles(plan, frames, should_stop, compute, route.margin, route.steered(steer))
         scores = route.scores(parts, plan)

@@ -13,6 +13,7 @@ from napari_unet.image.boxes import Box, Triple, volume
 from napari_unet.inference.blending import blender
 from napari_unet.inference.engine import Engine, ShouldStop, Stopped, TileTooLarge
 from napari_unet.inference.frames import Frames
+from napari_unet.inference.selfcheck import checked_part
 from napari_unet.inference.steering import Steer, in_view_first
 from napari_unet.inference.sweeping import Bands
 from napari_unet.inference.tiling import Tile, TilePlan
@@ -64,10 +65,27 @@ class Runner:
 
     @property
     def note(self) -> str:
-        """What was done about memory, as a sentence; empty if nothing."""
-        if self.too_large is None:
-            return ""
-        return f"Memory ran out on {self.engine.device.name}: the tiles were made smaller."
+        """What was decided about the precision and done about memory, as sentences; empty if nothing."""
+        where = f"Memory ran out on {self.engine.device.name}"
+        if self.too_large is not None:
+            memory = f"{where}: the tiles were made smaller."
+        else:
+            memory = f"{where}: less of the image passes through the network at once." if self.engine.slabs_cut else ""
+        return " ".join(note for note in (self.engine.note, memory) if note)
+
+    def check(self, plan: TilePlan, frames: Frames) -> None:
+        """See on a part of the first tile whether the precision gives the labels of float32, once per model."""
+        if not plan.tiles or not self.engine.unchecked:
+            return
+        tile = plan.tiles[0]
+        part = frames.tile(tile.t, checked_part(plan, tile))
+        if part.ndim - 2 > self.engine.header.ndim:
+            part = part[:, :, part.shape[2] // 2]  # a 2D network looks at a volume in three directions
+        try:
+            self.engine.check(part, tile.where)
+        except TileTooLarge:
+            # Memory is short now; the next image is looked at instead.
+            return
 
     def tiles(
         self,
@@ -141,7 +159,9 @@ class Runner:
         if halves is None or min(volume(half.outer) for half in halves[1:]) >= size:
             raise DeviceError(
                 f"Memory ran out on {self.engine.device.name} even for the smallest tile ({tile.where}).",
-                "Close other programs, or choose a smaller model or another device.",
+                "Close other programs, or choose a smaller model."
+                if self.engine.device.kind == "cpu"
+                else "Choose the device 'cpu': what is finished is kept, and the rest is computed there.",
             )
         axis, *parts = halves
         return np.concatenate([self._scores(plan, half, frames, should_stop, compute) for half in parts], axis=1 + axis)

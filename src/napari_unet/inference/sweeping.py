@@ -10,19 +10,17 @@ Any order of tiles gives the same scores; following each other they cost no halo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_unet.inference.engine import Engine, ShouldStop, TileTooLarge
 from napari_unet.inference.frames import Frames
 from napari_unet.inference.rows import stacked
 from napari_unet.inference.sweep import Sweep
 from napari_unet.inference.tiling import Tile, TilePlan
 from napari_unet.inference.turning import axis_order
-
-if TYPE_CHECKING:
-    from napari_unet.inference.engine import Engine, ShouldStop
 
 Scores = npt.NDArray[np.float32]
 Key = tuple[int, int | None, tuple[tuple[int, int], ...]]
@@ -62,6 +60,7 @@ class Bands:
         self.engine = engine
         self._band: Band | None = None
         self._frames: Frames | None = None
+        self._across = 1  # voxels of the cross-section
 
     def scores(self, plan: TilePlan, tile: Tile, frames: Frames, should_stop: ShouldStop | None) -> Scores:
         """Return the scores (C, z, y, x) of a tile's inner box.
@@ -82,6 +81,14 @@ class Bands:
         Stopped, TileTooLarge, CheckpointError
             As `Engine.run`. The next tile starts anew.
         """
+        while True:
+            try:
+                return self._tile(plan, tile, frames, should_stop)
+            except TileTooLarge:
+                if not self.engine.smaller_slabs(self._across):
+                    raise
+
+    def _tile(self, plan: TilePlan, tile: Tile, frames: Frames, should_stop: ShouldStop | None) -> Scores:
         band, self._band = self._band, None
         order = axis_order(plan.ndim, plan.along)
         spans = [tile.inner[axis + 3 - plan.ndim] for axis in order]
@@ -113,7 +120,8 @@ class Bands:
             return None
         across = [levels[0].entry for levels in sweep.across]
         needed = sweep.needed(stop)
-        slab = self.engine.slab_rows(int(np.prod([b - a for a, b in across])))
+        self._across = prod(b - a for a, b in across)
+        slab = self.engine.slab_rows(self._across)
         while sweep.next < needed:
             first, last = sweep.next, min(needed, sweep.next + slab)
             spans = dict(zip(order, [(first, last), *across], strict=True))
