@@ -161,3 +161,28 @@ def test_tiles_in_view_are_compact_and_come_first(make_checkpoint):
     after = [tile for tile in plan.tiles if tile.inner[2].start > 5200][:6]
     follows = [a.inner[1].stop == b.inner[1].start for a, b in pairwise(after)]
     assert all(follows), "beyond the view tiles follow each other"
+
+
+@pytest.mark.parametrize("shape", [(150, 40), (20, 90, 30)])
+def test_a_large_image_is_read_once(make_checkpoint, monkeypatch, shape):
+    monkeypatch.setattr("napari_unet.inference.frames.KEPT_VALUES", 3000)
+    checkpoint = make_checkpoint(ndim=len(shape), features=(4, 8))
+    source = image_of(shape)
+    rows = []
+
+    class Counting:
+        def __init__(self, data):
+            self.data, self.shape, self.ndim, self.dtype = data, data.shape, data.ndim, data.dtype
+
+        def __getitem__(self, key):
+            block = self.data[key]
+            rows.append(block.size)
+            return block
+
+    predictor = Predictor(checkpoint, "cpu", "float32", tile=4096, threads=1)
+    expected = scores_of(predictor, source, predictor.plan(source))
+    predictor.engine._slab = 1
+    rows.clear()
+    counted = replace(source, data=Counting(source.data))
+    np.testing.assert_allclose(scores_of(predictor, counted, predictor.plan(counted)), expected, atol=2e-5)
+    assert sum(rows) <= 1.1 * np.prod(shape)
