@@ -232,8 +232,7 @@ class Engine(Guarded):
         """Let rows of the image, (1, C, rows, …), pass through a sweep. Raises as `run` does."""
 
         def step() -> None:
-            x = torch.from_numpy(np.ascontiguousarray(rows)).to(self.device.name)
-            sweep.push(x.contiguous(memory_format=self._layout))
+            sweep.push(self._sent(rows))
 
         self._attempt(step, should_stop, where, rows.shape)
 
@@ -280,8 +279,7 @@ class Engine(Guarded):
         return np.concatenate([self.run(part, should_stop, where) for part in (batch[:half], batch[half:])])
 
     def _forward(self, batch: npt.NDArray[np.float32], where: str) -> npt.NDArray[np.float32]:
-        x = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device.name)
-        y = self._network(x.contiguous(memory_format=self._layout))
+        y = self._network(self._sent(batch))
         expected = (len(batch), self.header.out_channels, *batch.shape[2:])
         if not isinstance(y, torch.Tensor) or tuple(y.shape) != expected:
             got = f"shape {tuple(y.shape)}" if isinstance(y, torch.Tensor) else f"a {type(y).__name__}"

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -72,6 +74,18 @@ class Guarded:
         # Outside the handler, whose traceback would keep the tensors alive.
         release_memory(self.device)
         raise TileTooLarge(where)
+
+    def _sent(self, array: npt.NDArray[np.float32]) -> torch.Tensor:
+        """Return an array on the device, in the layout of the network.
+
+        To an NVIDIA GPU it goes from pinned memory while the GPU computes and the next rows are read.
+        """
+        x = torch.from_numpy(np.ascontiguousarray(array))
+        if self.device.kind == "cuda":
+            x = x.pin_memory().to(self.device.name, non_blocking=True)
+        else:
+            x = x.to(self.device.name)
+        return x.contiguous(memory_format=self._layout)
 
     def _placed(self, network: N) -> N:
         """Return a network on the device, in the layout and with the hook that lets it be stopped."""
