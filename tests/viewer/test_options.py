@@ -16,7 +16,9 @@ def stack(panel: Any, visible_viewer: Any, screen: Any) -> Any:
     """The panel with a stack of three slightly shifted planes of nuclei, segmented in one go."""
     image, _ = nuclei_2d((96, 120), seed=4)
     planes = np.stack([np.roll(image, shift, axis=1) for shift in (0, 1, 2)])
-    visible_viewer.add_image(planes, name="stack", scale=(1.0, 0.5, 0.5), units=("um",) * 3, axis_labels=("z", "y", "x"))
+    visible_viewer.add_image(
+        planes, name="stack", scale=(1.0, 0.5, 0.5), units=("um",) * 3, axis_labels=("z", "y", "x")
+    )
     screen.pump(0.1)
     panel.segment.options.toggle.click()
     return panel

@@ -62,4 +62,4 @@ def small_first(plan: TilePlan, view: View | None, voxels: int = FIRST_VOXELS) -
 def _off_centre(tile: Tile, view: View) -> float:
     """Return the squared distance in-plane between the middle of a tile and that of the view."""
     pairs = zip(tile.inner[1:], view[1][1:], strict=True)
-    return sum((0.5 * (a.start + a.stop - b.start - b.stop)) ** 2 for a, b in pairs)
+    return float(sum((0.5 * (a.start + a.stop - b.start - b.stop)) ** 2 for a, b in pairs))
