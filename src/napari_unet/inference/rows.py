@@ -17,14 +17,18 @@ from napari_unet.model.unet import ConvolutionBlock, Interpolation
 Rows = torch.Tensor  # (1, C, rows, …): a slab of one level
 
 
+def fresh(like: Rows, channels: int, count: int) -> Rows:
+    """Return rows that are yet to be written, in the channels-last layout."""
+    layout = torch.channels_last if like.ndim == 4 else torch.channels_last_3d
+    shape = (1, channels, count, *like.shape[3:])
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=layout)
+
+
 def stacked(parts: Sequence[Rows]) -> Rows:
     """Put slabs of one level one after the other, in the channels-last layout."""
     if len(parts) == 1:
         return parts[0]
-    rows = sum(part.shape[2] for part in parts)
-    layout = torch.channels_last if parts[0].ndim == 4 else torch.channels_last_3d
-    shape = (*parts[0].shape[:2], rows, *parts[0].shape[3:])
-    whole = torch.empty(shape, dtype=parts[0].dtype, device=parts[0].device, memory_format=layout)
+    whole = fresh(parts[0], parts[0].shape[1], sum(part.shape[2] for part in parts))
     start = 0
     for part in parts:
         whole[:, :, start : start + part.shape[2]].copy_(part)
@@ -84,20 +88,29 @@ class RowConvolution:
         if reach == 0:
             return self.module(rows)  # type: ignore[no-any-return]
         rows = rows if rows.dtype == self.module.dtype else rows.to(self.module.dtype)
-        parts = [] if self.kept is None else [self.kept]
-        if self.next == 0:
-            parts.append(_zeros(rows, reach))
-        parts.append(rows)
-        self.next += rows.shape[2]
-        if self.next == self.length:
-            parts.append(_zeros(rows, reach))
-        seen = stacked(parts)
+        before, after = self.space(rows.shape[2])
+        seen = fresh(rows, rows.shape[1], before + rows.shape[2] + after)
+        seen[:, :, before : before + rows.shape[2]].copy_(rows)
+        return self.filled(seen, before, after)
+
+    def space(self, count: int) -> tuple[int, int]:
+        """Return how many rows to leave free before and after the next `count` rows, for `filled`."""
+        reach = self.module.reach
+        before = reach if self.next == 0 else 0 if self.kept is None else self.kept.shape[2]
+        return before, reach if self.next + count == self.length else 0
+
+    def filled(self, seen: Rows, before: int, after: int) -> Rows | None:
+        """Take rows with free ones around them, which are filled with what was kept, or with zeros."""
+        reach = self.module.reach
+        if self.kept is not None:
+            seen[:, :, :before].copy_(self.kept)
+        else:
+            seen[:, :, :before].zero_()
+        end = seen.shape[2] - after
+        seen[:, :, end:].zero_()
+        self.next += end - before
         self.kept = seen[:, :, -2 * reach :].clone(memory_format=torch.preserve_format)
         return self.module.along(seen) if seen.shape[2] > 2 * reach else None
-
-
-def _zeros(rows: Rows, count: int) -> Rows:
-    return rows.new_zeros((*rows.shape[:2], count, *rows.shape[3:]))
 
 
 class RowBlock:
@@ -122,8 +135,30 @@ class RowBlock:
             return None
         if self.projection is not None:
             self.beside.add(self.projection(rows))
-        y: Rows | None = rows
-        for step in self.steps:
+        return self._onwards(rows, 0)
+
+    def join(self, skips: Sequence[Rows], risen: Sequence[Rows]) -> Rows | None:
+        """Concatenate the features of both ways, whose slabs end at different rows, and take them.
+
+        They are written to where the first convolution reads them, since copying is a good part of the work.
+        """
+        count = sum(part.shape[2] for part in skips)
+        first = self.steps[0]
+        direct = isinstance(first, RowConvolution) and self.projection is None and first.module.reach > 0
+        before, after = first.space(count) if direct and isinstance(first, RowConvolution) else (0, 0)
+        own = skips[0].shape[1]
+        whole = fresh(skips[0], own + risen[0].shape[1], before + count + after)
+        for channel, parts in ((0, skips), (own, risen)):
+            row = before
+            for part in parts:
+                whole[:, channel : channel + part.shape[1], row : row + part.shape[2]].copy_(part)
+                row += part.shape[2]
+        if direct and isinstance(first, RowConvolution):
+            return self._onwards(first.filled(whole, before, after), 1)
+        return self(whole)
+
+    def _onwards(self, y: Rows | None, done: int) -> Rows | None:
+        for step in self.steps[done:]:
             if y is None:
                 return None
             y = cast(Rows | None, step(y))

@@ -130,7 +130,7 @@ class Sweep:
         stop = min(self.risen[n].stop, self.skips[n].stop)
         if stop <= self.risen[n].start:
             return None
-        return self.decoder[n](_joined(self.skips[n].take(stop), self.risen[n].take(stop)))
+        return self.decoder[n].join(self.skips[n].take(stop), self.risen[n].take(stop))
 
 
 def _block(module: nn.Module) -> ConvolutionBlock:
@@ -152,18 +152,3 @@ def _pooled(rows: Rows, factors: Sequence[int]) -> Rows:
             even = (slice(None),) * axis
             rows = torch.maximum(rows[(*even, slice(0, None, 2))], rows[(*even, slice(1, None, 2))])
     return rows
-
-
-def _joined(skips: Sequence[Rows], risen: Sequence[Rows]) -> Rows:
-    """Concatenate the features of both ways, whose slabs end at different rows."""
-    count = sum(part.shape[2] for part in skips)
-    first, second = skips[0], risen[0]
-    layout = torch.channels_last if first.ndim == 4 else torch.channels_last_3d
-    shape = (1, first.shape[1] + second.shape[1], count, *first.shape[3:])
-    whole = torch.empty(shape, dtype=first.dtype, device=first.device, memory_format=layout)
-    for channel, parts in ((0, skips), (first.shape[1], risen)):
-        row = 0
-        for part in parts:
-            whole[:, channel : channel + part.shape[1], row : row + part.shape[2]].copy_(part)
-            row += part.shape[2]
-    return whole
