@@ -162,6 +162,33 @@ class ScoreStore:
         shutil.rmtree(self.path.with_suffix(".zarr"), ignore_errors=True)
 
 
+def chunk_of(step: Triple, flat: bool) -> Triple:
+    """Return what to store together so that a tile is written as whole chunks.
+
+    Parameters
+    ----------
+    step : tuple of int
+        (z, y, x) of the tiles, see `TilePlan`.
+    flat : bool
+        Tiles are planes.
+
+    Examples
+    --------
+    >>> chunk_of((1, 64, 16384), True), chunk_of((1, 448, 448), True), chunk_of((32, 96, 512), False)
+    ((1, 64, 2048), (1, 448, 448), (32, 96, 128))
+    """
+    usual = PLANE_CHUNK if flat else VOLUME_CHUNK
+    chunk = [_divisor(n, most) for n, most in zip(step, usual, strict=True)]
+    # Long tiles of few rows: chunks as long, so that there are not too many.
+    chunk[2] = _divisor(step[2], max(1, min(4 * usual[2], prod(usual) // (chunk[0] * chunk[1]))))
+    return (1 if flat else chunk[0], chunk[1], chunk[2])
+
+
+def _divisor(length: int, most: int) -> int:
+    """Return the largest divisor of a length that is not above `most`."""
+    return next(n for n in range(min(length, most), 0, -1) if length % n == 0)
+
+
 def open_scores(path: str | Path, writable: bool = False) -> Any:
     """Open scores that a `ScoreStore` has kept.
 

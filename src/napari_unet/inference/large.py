@@ -24,7 +24,7 @@ from napari_unet.image.boxes import Box, Triple, triple, whole
 from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.blocks import BlockPlan, Region
-from napari_unet.inference.keeping import PLANE_CHUNK, VOLUME_CHUNK, ScoreStore
+from napari_unet.inference.keeping import PLANE_CHUNK, VOLUME_CHUNK, ScoreStore, chunk_of
 from napari_unet.inference.objects import ObjectSettings, decode
 from napari_unet.inference.smoothing import smoothed_part
 from napari_unet.inference.stacking import StackJoiner
@@ -42,6 +42,7 @@ DECODING_BYTES = 100  # per voxel of a block, at the worst
 PLANE_MARGIN = (0, 128, 128)
 VOLUME_MARGIN = (16, 24, 24)
 _SHARE = 4  # this part of the budget is for decoding
+_SMALL = 64  # scores of up to this part of it are mapped into memory
 
 
 @dataclass(frozen=True)
@@ -124,15 +125,14 @@ def segment_large(
     objects = has_objects(output, settings)
     # Classes and masks are decided voxel by voxel, and take less space than scores, unless these are smoothed first.
     kept = objects or (output.kind == "binary" and settings.smooth > 0)
-    chunk = PLANE_CHUNK if plan.flat else VOLUME_CHUNK
     shape = (source.n_times, header.out_channels if kept else 1, *source.shape[1:])
     store = ScoreStore(
         folder / "scores.npy",
         shape,
         {**score_key(predictor, statistics, plan), **key, "threshold": None if kept else settings.threshold},
-        chunk=chunk,
+        chunk=chunk_of(plan.step, plan.flat),
         dtype=np.float16 if kept else np.uint16,
-        limit=budget // _SHARE,
+        limit=budget // _SMALL,
     )
     resumed = store.finished_voxels / prod(source.shape)
     core, margin = block_size(source.shape[1:], plan.flat, budget)
@@ -161,9 +161,8 @@ def segment_large(
         stitcher = Stitcher(
             store.array, regions, output, settings, core=core, margin=margin, folder=fresh(folder / "joining"), run=run
         )
-        joiner = (
-            StackJoiner(write, source.shape[2:], folder / "joining") if plan.flat and predictor.options.join_z else None
-        )
+        stack = plan.flat and predictor.options.join_z and source.shape[1] > 1
+        joiner = StackJoiner(write, source.shape[2:], folder / "joining") if stack else None
         for block, labels in stitcher.blocks(progress=step):
             (write if joiner is None else joiner.put)(block.t, block.core, labels)
         if joiner is None:

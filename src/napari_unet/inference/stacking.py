@@ -41,7 +41,8 @@ class StackJoiner:
     def __init__(self, write: Write, size: tuple[int, int], folder: Path) -> None:
         self._write = write
         # Two planes on the disk: this one, and the one before with its final ids.
-        self._planes = np.lib.format.open_memmap(folder / "planes.npy", mode="w+", dtype=np.uint32, shape=(2, *size))
+        self._file = folder / "planes.npy"
+        np.lib.format.open_memmap(self._file, mode="w+", dtype=np.uint32, shape=(2, *size))
         self._key: tuple[int, int] | None = None
         self._joins = False
         self._boxes: list[Box] = []
@@ -58,7 +59,8 @@ class StackJoiner:
             self._joins = self._key == (t, box[0].start - 1)
             self._key = key
         here = (slice(None), box[1], box[2])
-        now, before = self._planes[key[1] % 2][here[1:]], self._planes[(key[1] + 1) % 2][here[1:]]
+        planes = self._open()
+        now, before = planes[key[1] % 2][here[1:]], planes[(key[1] + 1) % 2][here[1:]]
         now[...] = labels[0]
         self._boxes.append(box)
         self._areas.add(*np.unique(labels[labels > 0], return_counts=True))
@@ -89,14 +91,20 @@ class StackJoiner:
         final[new] = self.count + 1 + np.arange(new.size)
         self.count += int(new.size)
         keys, values = np.append(0, ids), np.append(0, final).astype(np.uint32)
-        t, plane = self._key[0], self._planes[self._key[1] % 2]
+        t = self._key[0]
         for box in self._boxes:
+            plane = self._open()[self._key[1] % 2]
             labels = values[np.searchsorted(keys, plane[box[1], box[2]])]
             plane[box[1], box[2]] = labels
             self._write(t, box, labels[np.newaxis])
         order = np.argsort(final)
         self._before = final[order], areas[order]
         self._boxes, self._shared, self._areas = [], _Tally(), _Tally()
+
+    def _open(self) -> npt.NDArray[np.uint32]:
+        """Return both planes, mapped anew: what was mapped before takes no memory any more."""
+        planes: npt.NDArray[np.uint32] = np.load(self._file, mmap_mode="r+")
+        return planes
 
 
 class _Tally:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.image.boxes import Box, inside, union, volume
-from napari_unet.inference.keeping import PLANE_CHUNK, VOLUME_CHUNK, ScoreStore
+from napari_unet.inference.keeping import ScoreStore, chunk_of
 from napari_unet.inference.large import DECODING_BYTES, block_size, has_objects
 from napari_unet.inference.objects import ObjectSettings, decode
 from napari_unet.inference.planes import PlaneJoiner
@@ -143,7 +143,7 @@ class ScoreFrames:
         # Smoothing sees beyond a tile, as finding objects does.
         self._whole = self._objects or (output.kind == "binary" and objects.smooth > 0)
         self._classes = output.kind == "classes"
-        self._join = join_planes and decoding.flat and self._objects
+        self._join = join_planes and decoding.flat and self._objects and shape[2] > 1
         self._left = Counter((tile.t, tile.z) for tile in plan.tiles)
         self._covered: dict[tuple[int, int | None], Box] = {}
         for tile in plan.tiles:
@@ -159,8 +159,7 @@ class ScoreFrames:
             given = given.with_name(f"{given.stem}-classes.npy")
             shape = (shape[0], 1, *shape[2:])
         dtype, limit = (np.uint8, 0) if self._classes else (np.float16, decoding.budget // 4)
-        chunk = PLANE_CHUNK if decoding.flat else VOLUME_CHUNK
-        self.store = ScoreStore(given, shape, key, chunk=chunk, dtype=dtype, limit=limit)
+        self.store = ScoreStore(given, shape, key, chunk=chunk_of(plan.step, decoding.flat), dtype=dtype, limit=limit)
 
     def close(self) -> None:
         """Let go of the scores, and remove what was temporary."""
