@@ -7,7 +7,7 @@ import torch
 
 from napari_unet.errors import TrainingError
 from napari_unet.learning.evaluation import dice
-from napari_unet.learning.quick import FIRST_LOOK, blank_checkpoint, full_sized, quick_settings
+from napari_unet.learning.quick import FIRST_LOOK, blank_checkpoint, full_sized, quick_settings, starting_point
 from napari_unet.learning.samples import TrainingRegion
 from napari_unet.learning.trainer import Trainer, TrainSettings
 from napari_unet.model.checkpoint import default_classes
@@ -59,3 +59,14 @@ def test_a_whole_round_of_a_first_look_starts_with_a_network_that_sees_further()
     again = full_sized(small, seed=3)
     for a, b in zip(full.network.parameters(), again.network.parameters(), strict=True):
         assert (a == b).all()
+
+
+def test_a_refit_of_a_first_look_starts_afresh_and_any_other_goes_on():
+    small = blank_checkpoint(default_classes(3), 2, 4, "mine")
+    again = starting_point(small, quick=True, seed=5)
+    assert again.header.config == small.header.config and again.header.provenance[FIRST_LOOK]
+    weights = [next(iter(c.network.parameters())) for c in (small, again)]
+    assert not (weights[0] == weights[1]).all()
+    full = starting_point(small, quick=False)
+    assert full.geometry.halo > small.geometry.halo
+    assert starting_point(full, quick=True) is full and starting_point(full, quick=False) is full

@@ -55,8 +55,27 @@ def blank_checkpoint(
     return replace(blank, header=replace(blank.header, provenance={FIRST_LOOK: True}))
 
 
+def starting_point(checkpoint: Checkpoint, quick: bool, seed: int = 0) -> Checkpoint:
+    """Return what a round starts from: a fresh network where the current model is a first look, else the checkpoint.
+
+    A first look has learned from a few strokes all too well: going on from it forgets less than it learns.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The current model.
+    quick : bool
+        The round has seconds only: the fresh network is small again, otherwise of full size.
+    seed : int
+        Of the initial weights.
+    """
+    if not quick:
+        return full_sized(checkpoint, seed)
+    return _afresh(checkpoint, FEATURES[checkpoint.header.ndim], seed) if _is_first_look(checkpoint) else checkpoint
+
+
 def full_sized(checkpoint: Checkpoint, seed: int = 0) -> Checkpoint:
-    """Return what a whole round starts from: for a first look a fresh network of full size, else the checkpoint.
+    """Return a fresh network of full size for a first look, else the checkpoint.
 
     Parameters
     ----------
@@ -65,15 +84,26 @@ def full_sized(checkpoint: Checkpoint, seed: int = 0) -> Checkpoint:
     seed : int
         Of the initial weights.
     """
-    header = checkpoint.header
-    if header.config is None or not header.provenance.get(FIRST_LOOK):
+    if not _is_first_look(checkpoint):
         return checkpoint
+    full = _afresh(checkpoint, FULL_FEATURES[checkpoint.header.ndim], seed)
+    return replace(full, header=replace(full.header, provenance={}))
+
+
+def _is_first_look(checkpoint: Checkpoint) -> bool:
+    return checkpoint.header.config is not None and bool(checkpoint.header.provenance.get(FIRST_LOOK))
+
+
+def _afresh(checkpoint: Checkpoint, features: tuple[int, ...], seed: int) -> Checkpoint:
+    """Return an untrained network with the checkpoint's inputs and classes."""
     from napari_unet.model.checkpoint import Checkpoint
 
-    config = replace(header.config, features=FULL_FEATURES[header.ndim])
+    header = checkpoint.header
+    if header.config is None:
+        raise TrainingError(f"The model {header.name!r} is no U-Net of our own.", "Train it as it is.")
+    config = replace(header.config, features=features)
     fresh = Checkpoint.from_config(config, header.output.classes, name=header.name, seed=seed)
-    kept = replace(header, config=config, provenance={}, parent=header.weights_hash, weights_hash="")
-    return replace(fresh, header=kept)
+    return replace(fresh, header=replace(header, config=config, parent=header.weights_hash, weights_hash=""))
 
 
 def quick_settings(settings: TrainSettings) -> TrainSettings:

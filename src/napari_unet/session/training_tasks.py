@@ -19,7 +19,7 @@ from napari_unet.inference.rescaling import trained_voxel_size
 from napari_unet.jobs import JobContext
 from napari_unet.learning.assignment import Assignment
 from napari_unet.learning.decision import Decision, decide
-from napari_unet.learning.quick import FIRST_LOOK, full_sized
+from napari_unet.learning.quick import FIRST_LOOK, starting_point
 from napari_unet.learning.samples import CHANGED_WEIGHT, Block, Split, TrainingRegion, hold_back
 from napari_unet.learning.settings import TrainSettings
 from napari_unet.model.header import CheckpointHeader
@@ -160,7 +160,7 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     header = checkpoint.header
     split = split_of(context, request.images, header, request.settings.seed, request.assignment)
     validation = split.validation if request.measured else ()
-    start = full_sized(checkpoint, request.settings.seed) if request.measured else checkpoint
+    start = starting_point(checkpoint, not request.measured, request.settings.seed)
     trainer = Trainer(start, split.training, validation, request.settings)
     run_trainer(context, trainer, request.images, request.kept, "training")
     result = trainer.result
@@ -186,7 +186,7 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
         "known_voxels": int(sum(crop.known.sum() for image in request.images for crop in image.crops)),
         "held_back_blocks": len(split.blocks),
     }
-    if start is checkpoint and header.provenance.get(FIRST_LOOK):
+    if not request.measured and header.provenance.get(FIRST_LOOK):
         provenance[FIRST_LOOK] = True
     best = replace(
         result.checkpoint,
