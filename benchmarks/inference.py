@@ -5,7 +5,7 @@
     python benchmarks/inference.py --csv results.csv --table
 
 The same weights, the same image, equal threads, in turns; each measurement in a process of its own, after a first run
-on a small part. A row is written as soon as it is measured; what is there is skipped, so that the command may be
+on a small part. A row is written as soon as it is measured; what succeeded is skipped, so that the command may be
 stopped and given again. Ratios are taken turn by turn, and their median is shown. MONAI (1.6) and nnU-Net are found if
 the interpreter has them; what fails is shown as failed. On a busy machine the processor's seconds say more
 than the wall's.
@@ -89,7 +89,8 @@ def run(options: argparse.Namespace) -> None:
                 for name in options.contenders:
                     told = {"task": task, "contender": name, "threads": options.threads, "isa": isa, "turn": turn}
                     told["memory"] = options.memory
-                    if any(all(row[key] == str(value) for key, value in told.items()) for row in read(options.csv)):
+                    done = [row for row in read(options.csv) if not row["failed"]]
+                    if any(all(row[key] == str(value) for key, value in told.items()) for row in done):
                         continue
                     labels = Path(folder) / f"{name}.npy"
                     said = measure(options, task, name, labels)
