@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import OutputError
+from napari_unet.image.memory import memory_budget
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.keeping import VOLUME_CHUNK
 from napari_unet.inference.large import LargeResult, needs_disk, segment_large
 from napari_unet.inference.objects import ObjectSettings
-from napari_unet.io.budget import in_words, memory_budget
+from napari_unet.io.budget import in_words
 from napari_unet.io.omezarr import note_provenance
 from napari_unet.jobs import JobContext
 from napari_unet.project.pyramid import CHUNK, LabelPyramid
@@ -56,12 +57,6 @@ class LargeRequest:
     overwrite: bool
 
 
-def budget_of(predictor: Predictor) -> int:
-    """Return the bytes of memory to work with."""
-    given = predictor.options.memory_gb
-    return memory_budget() if given is None else int(given * 10**9)
-
-
 def goes_to_zarr(wanted: str, source: ImageSource, predictor: Predictor) -> bool:
     """Whether an image becomes an OME-Zarr: it is asked for, or it would not fit into memory otherwise.
 
@@ -75,7 +70,9 @@ def goes_to_zarr(wanted: str, source: ImageSource, predictor: Predictor) -> bool
         The model, with the memory to work with.
     """
     channels = predictor.checkpoint.header.out_channels
-    return wanted == "ome-zarr" or (wanted == "auto" and needs_disk(source, channels, budget_of(predictor)))
+    return wanted == "ome-zarr" or (
+        wanted == "auto" and needs_disk(source, channels, memory_budget(predictor.options.memory_gb))
+    )
 
 
 def work_folder(target: Path) -> Path:
@@ -94,9 +91,9 @@ def note(result: LargeResult, wanted: str, predictor: Predictor) -> str:
     """Return what the user should know about the way an image was segmented, as sentences."""
     said = []
     if wanted == "auto":
+        budget = in_words(memory_budget(predictor.options.memory_gb))
         said.append(
-            f"Written as OME-Zarr: in memory it would have needed more than the {in_words(budget_of(predictor))} "
-            "to work with (--memory)"
+            f"Written as OME-Zarr: in memory it would have needed more than the {budget} to work with (--memory)"
         )
     if result.resumed:
         said.append(f"An interrupted run had finished {result.resumed:.0%} of the scores; they were used")
@@ -154,7 +151,7 @@ def segment_to_zarr(
         pyramid.write,
         folder,
         {"image_sha256": request.provenance["image_sha256"], "settings": settings},
-        budget=budget_of(request.predictor),
+        budget=memory_budget(request.predictor.options.memory_gb),
         progress=context.progress,
         should_stop=lambda: context.cancelled,
     )

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
 
 from napari_unet.errors import DeviceError
+from napari_unet.image.memory import free_memory
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -219,19 +218,6 @@ def release_memory(device: Device) -> None:
         torch.mps.empty_cache()
 
 
-def free_memory(device: Device) -> int:
-    """Return the bytes that can be had on the device.
-
-    Where the system does not tell, half of its memory, or a cautious 2 GiB.
-    """
-    if device.kind == "cuda":
-        return int(torch.cuda.mem_get_info(device.name)[0])
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        # Counts what the system only caches files in; "free" alone would be far too little.
-        found = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo.read_text(), re.MULTILINE)
-        if found:
-            return int(found.group(1)) * 1024
-    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
-        return int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) // 2
-    return 2 * 2**30
+def free_on(device: Device) -> int:
+    """Return the bytes that can be had on the device, which may share the main memory."""
+    return int(torch.cuda.mem_get_info(device.name)[0]) if device.kind == "cuda" else free_memory()

@@ -17,7 +17,7 @@ from napari_unet.inference.devices import (
     available_devices,
     choose_device,
     default_threads,
-    free_memory,
+    free_on,
     is_out_of_memory,
     limited_threads,
     resolve_precision,
@@ -117,7 +117,7 @@ class Engine(Guarded):
 
     def budget(self, memory_gb: float | None = None) -> int:
         """Return the bytes to work with: `memory_gb`, or half of what is free on the device."""
-        return free_memory(self.device) // 2 if memory_gb is None else int(memory_gb * 10**9)
+        return free_on(self.device) // 2 if memory_gb is None else int(memory_gb * 10**9)
 
     def voxel_budget(self, memory_gb: float | None = None) -> tuple[int, int] | None:
         """Return how many voxels a tile may have to stay quick, and to fit into memory.

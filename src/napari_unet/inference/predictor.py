@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.errors import DeviceError, OutputError
+from napari_unet.errors import DeviceError
 from napari_unet.image.axes import from_canonical, label_axes
-from napari_unet.image.boxes import inside, triple, volume
+from napari_unet.image.boxes import triple
+from napari_unet.image.memory import memory_budget
 from napari_unet.image.normalize import Statistics, measure
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.channels import match_channels, matched_source
-from napari_unet.inference.devices import choose_device, free_memory
 from napari_unet.inference.engine import Engine, ShouldStop
 from napari_unet.inference.frames import Frames
-from napari_unet.inference.objects import ObjectSettings, decode
+from napari_unet.inference.objects import ObjectSettings
 from napari_unet.inference.options import PredictOptions
-from napari_unet.inference.planes import PlaneJoiner
 from napari_unet.inference.remaining import Finished
 from napari_unet.inference.routing import Route, choose_route
 from napari_unet.inference.running import Runner, TileScores
 from napari_unet.inference.starting import small_first
 from napari_unet.inference.steering import Steer
 from napari_unet.inference.tiling import TilePlan, View, plan_tiles
+from napari_unet.inference.whole import Progress, predict_whole, segment_whole
 
 if TYPE_CHECKING:
     from napari_unet.model.checkpoint import Checkpoint
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["Predictor", "TileScores", "match_channels", "matched_source"]
 
 Scores = npt.NDArray[np.float32]
-Progress = Callable[[int, int], None]
 
 
 class Predictor:
@@ -158,7 +157,8 @@ class Predictor:
         quick, most = self.engine.voxel_budget(self.options.memory_gb) or (None, None)
         across = self.engine.across_budget(self.options.memory_gb)
         if route.directions:
-            quick = most = route.direction_voxels(self.checkpoint.header.out_channels, self._free_memory())
+            budget = memory_budget(self.options.memory_gb)
+            quick = most = route.direction_voxels(self.checkpoint.header.out_channels, budget)
         plan = plan_tiles(
             route.source.shape,
             route.geometry,
@@ -173,12 +173,6 @@ class Predictor:
         )
         plan = plan if route.directions else small_first(plan, route.network_view(view))
         return route.reaching(plan, view if only_view else None)
-
-    def _free_memory(self) -> int:
-        """Return the bytes of main memory to work with."""
-        if self.options.memory_gb is not None:
-            return int(self.options.memory_gb * 10**9)
-        return free_memory(choose_device("cpu")) // 2
 
     def stream(
         self,
@@ -271,12 +265,7 @@ class Predictor:
             Shape ([T], C, [Z], Y, X), values 0 to 1.
         """
         source = _source(image, axes)
-        n_times, *size = source.shape
-        result = np.zeros((n_times, self.checkpoint.header.out_channels, *size), np.float32)
-        for one in self.stream(source, statistics):
-            result[(one.tile.t, slice(None), *one.tile.inner)] = one.scores
-            if progress is not None:
-                progress(one.done, one.total)
+        result = predict_whole(self, source, statistics, progress)
         if not source.has("Z"):
             result = result[:, :, 0]
         return result if source.has("T") else result[0]
@@ -312,53 +301,8 @@ class Predictor:
             unless those of a 2D model are joined.
         """
         source = _source(image, axes, scale, units)
-        settings = settings or ObjectSettings()
-        output = self.checkpoint.header.output
-        labels = np.zeros(source.shape, np.uint32)
-        numbered = output.instances or (output.kind == "binary" and settings.connected)
-        used = 0
-        joiner = PlaneJoiner() if numbered and self.options.join_z else None
-        # Objects come from half precision wherever scores are kept, so that they are the same everywhere.
-        kept = np.dtype(np.float16 if numbered else np.float32)
-        for t, z, scores in self._frames(source, statistics, progress, kept):
-            found = decode(scores.astype(np.float32, copy=False), output, settings)
-            if joiner is not None and z is not None:
-                found = joiner.add(z, found[0], t)[np.newaxis]
-            elif numbered:
-                last = int(found.max(initial=0))
-                if used + last > np.iinfo(np.uint32).max:
-                    raise OutputError(
-                        f"There are more than {np.iinfo(np.uint32).max} objects.", "Raise the minimum size."
-                    )
-                found[found > 0] += np.uint32(used)
-                used += last
-            labels[t, slice(None) if z is None else slice(z, z + 1)] = found
+        labels = segment_whole(self, source, settings or ObjectSettings(), statistics, progress)
         return np.ascontiguousarray(from_canonical(labels, label_axes(source.axes)))
-
-    def _frames(
-        self, source: ImageSource, statistics: Statistics | None, progress: Progress | None, dtype: np.dtype[Any]
-    ) -> Iterator[tuple[int, int | None, npt.NDArray[Any]]]:
-        """Collect the tiles of one frame after the other, as (t, z, scores (C, Z, Y, X))."""
-        size = source.shape[1:]
-        missing: dict[tuple[int, int | None], int] = {}
-        buffers: dict[tuple[int, int | None], npt.NDArray[Any]] = {}
-        for one in self.stream(source, statistics):
-            key = (one.tile.t, one.tile.z)
-            frame = (
-                slice(0, size[0]) if one.tile.z is None else one.tile.inner[0],
-                slice(0, size[1]),
-                slice(0, size[2]),
-            )
-            if key not in buffers:
-                lengths = [s.stop - s.start for s in frame]
-                buffers[key] = np.zeros((len(one.scores), *lengths), dtype)
-                missing[key] = int(np.prod(lengths))
-            buffers[key][(slice(None), *inside(one.tile.inner, frame))] = one.scores
-            missing[key] -= volume(one.tile.inner)
-            if progress is not None:
-                progress(one.done, one.total)
-            if not missing[key]:
-                yield (*key, buffers.pop(key))
 
 
 def _source(image: Any, axes: str | None, scale: tuple[float, ...] | None = None, units: str = "µm") -> ImageSource:

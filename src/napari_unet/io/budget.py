@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from napari_unet.errors import ImageError
+from napari_unet.image.memory import memory_budget
 
 EAGER_BYTES = 512 * 2**20  # smaller images are read at once, larger ones piece by piece
-_FRACTION = 0.5
-_UNKNOWN_MACHINE = 4 * 2**30
-
-
-def memory_budget() -> int:
-    """Return half of the memory that is free now, in bytes."""
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(int(line.split()[1]) * 1024 * _FRACTION)
-        return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * _FRACTION)
-    except (OSError, ValueError, AttributeError):
-        # Neither Linux nor POSIX: a size that every machine that runs napari has.
-        return int(_UNKNOWN_MACHINE * _FRACTION)
 
 
 def check_budget(nbytes: int, name: str, piece: str = "an image") -> None:

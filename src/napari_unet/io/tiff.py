@@ -16,7 +16,8 @@ import tifffile
 
 from napari_unet.errors import AxesError, ImageError
 from napari_unet.image.axes import candidate_axes
-from napari_unet.io.budget import EAGER_BYTES, check_budget, in_words, memory_budget
+from napari_unet.image.memory import memory_budget
+from napari_unet.io.budget import EAGER_BYTES, check_budget, in_words
 from napari_unet.io.lazy import LazyTiff
 from napari_unet.io.opened import OpenedImage
 from napari_unet.io.tiff_metadata import read_metadata

@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.image.boxes import Box, as_box, extent, grow, inside, overlap, volume
+from napari_unet.image.memory import memory_budget
 from napari_unet.inference.keeping import open_scores
 from napari_unet.inference.objects import ObjectSettings
 from napari_unet.inference.planes import PlaneJoiner
 from napari_unet.inference.tiling import View
 from napari_unet.jobs import JobContext
 from napari_unet.model.header import Output
-from napari_unet.session.frames import Decoding, LabelBlock, memory_to_work_with
+from napari_unet.session.frames import Decoding, LabelBlock
 
 _AROUND = 64  # voxels decoded around what is in view, so that objects at its edge are whole
 _WORTH = 4  # a frame this many times larger than its part in view is preceded by that part
@@ -61,7 +62,7 @@ def decode_again(context: JobContext, request: DecodeRequest) -> int:
     part by itself, provisionally; then every frame as a whole, those in view first.
     """
     scores = open_scores(request.scores)
-    decoding = Decoding(request.output, request.objects, request.flat, memory_to_work_with(request.memory_gb))
+    decoding = Decoding(request.output, request.objects, request.flat, memory_budget(request.memory_gb))
     objects = request.output.instances or (request.output.kind == "binary" and request.objects.connected)
     joiner = PlaneJoiner() if request.joined and request.flat and objects else None
 

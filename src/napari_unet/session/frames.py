@@ -19,7 +19,6 @@ from napari_unet.inference.objects import ObjectSettings, decode
 from napari_unet.inference.planes import PlaneJoiner
 from napari_unet.inference.stacking import StackJoiner
 from napari_unet.inference.stitching import Stitcher
-from napari_unet.io.budget import memory_budget
 from napari_unet.model.header import Output
 
 if TYPE_CHECKING:
@@ -95,11 +94,6 @@ class Decoding:
             for block, values in self.stitcher(scores, [(t, box)], Path(folder), run).blocks():
                 labels[inside(block.core, box)] = values
         return labels
-
-
-def memory_to_work_with(memory_gb: float | None) -> int:
-    """Return the bytes to work with: what was given in GB (10⁹ bytes), else half of what is free."""
-    return memory_budget() if memory_gb is None else int(memory_gb * 10**9)
 
 
 def decode_frame(scores: npt.NDArray[Any], output: Output, objects: ObjectSettings, flat: bool) -> Labels:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import prod
 
 from napari_unet.image.boxes import Box, Triple, as_box, clip, extent
+from napari_unet.image.memory import memory_budget
 from napari_unet.image.source import ImageSource
-from napari_unet.io.budget import memory_budget
 
 BYTES = 14  # per voxel of labels in memory: labels, shadow, prediction (4 each), known and changed (1 each)
 AREA_VOXELS = 2**24  # of a work area: 4096 × 4096, or 64 planes of 512 × 512
@@ -26,8 +26,7 @@ def is_large(source: ImageSource, memory_gb: float | None = None) -> bool:
     memory_gb : float, optional
         Memory to work with in 10⁹ bytes; half of what is free when omitted.
     """
-    budget = memory_budget() if memory_gb is None else int(memory_gb * 1e9)
-    return source.levels > 1 or prod(source.shape) * BYTES > budget
+    return source.levels > 1 or prod(source.shape) * BYTES > memory_budget(memory_gb)
 
 
 def area_box(view: Box, shape: Triple) -> Box:

@@ -16,6 +16,7 @@ import numpy as np
 
 from napari_unet.image.boxes import Box
 from napari_unet.image.cropping import crop_source
+from napari_unet.image.memory import memory_budget
 from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.keeping import sample_of
@@ -24,7 +25,7 @@ from napari_unet.inference.objects import ObjectSettings
 from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.windowing import Window
 from napari_unet.jobs import JobContext
-from napari_unet.session.frames import Decoding, LabelBlock, ScoreFrames, decode_frame, memory_to_work_with
+from napari_unet.session.frames import Decoding, LabelBlock, ScoreFrames, decode_frame
 
 if TYPE_CHECKING:
     from napari_unet.inference.predictor import Predictor
@@ -194,6 +195,6 @@ def _frames(
         sample = sample_of(request.source)
         return {**score_key(predictor, statistics, plan), "image": sample, "window": window}
 
-    decoding = Decoding(header.output, request.objects, plan.flat, memory_to_work_with(request.options.memory_gb))
+    decoding = Decoding(header.output, request.objects, plan.flat, memory_budget(request.options.memory_gb))
     shape = (wanted.n_times, header.out_channels, *wanted.shape[1:])
     return ScoreFrames(decoding, cut, shape, request.scores, key, request.options.join_z)
