@@ -25,3 +25,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def shared_data() -> Path:
     """Return the folder of real images; the test must be marked ``shared_data``."""
     return SHARED_DATA
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what tests measure out of the user's cache folder, also in processes that they start."""
+    os.environ["NAPARI_UNET_CACHE"] = str(tmp_path_factory.mktemp("cache"))
