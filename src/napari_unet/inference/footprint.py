@@ -66,7 +66,7 @@ def footprint(config: UNetConfig, axis: int, wanted: Span, length: int) -> tuple
     --------
     >>> from napari_unet.model.config import UNetConfig
     >>> [level.entry for level in footprint(UNetConfig(features=(4, 8)), 0, (20, 30), 80)]
-    [(10, 40), (6, 19)]
+    [(12, 38), (7, 18)]
     """
     factors = [factor[axis] for factor in config.poolings]
     return tuple(_levels(config, factors, wanted, length))

@@ -33,8 +33,8 @@ def smoothed(scores: npt.NDArray[Any], radius: int) -> Scores:
     --------
     >>> smoothed(np.array([[[0, 0, 1, 0, 0]]], np.float32), 0).tolist()
     [[[0.0, 0.0, 1.0, 0.0, 0.0]]]
-    >>> smoothed(np.array([[[0, 0, 1, 0, 0]]], np.float32), 1).round(2).tolist()
-    [[[0.0, 0.11, 0.79, 0.11, 0.0]]]
+    >>> smoothed(np.array([[[0, 0, 1, 0, 0]]], np.float32), 1)[0, 0].astype(float).round(2).tolist()
+    [0.0, 0.11, 0.79, 0.11, 0.0]
     """
     if radius == 0:
         return np.asarray(scores, np.float32)
