@@ -14,6 +14,7 @@ import json
 import shutil
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -95,12 +96,13 @@ class ScoreStore:
     @property
     def finished_voxels(self) -> int:
         """How many voxels were finished before."""
-        return sum(volume(box) for boxes in self._finished.values() for box in boxes)
+        return sum(map(_covered, self._finished.values()))
 
     def finished(self, t: int, box: Box) -> bool:
         """Whether the scores of a (z, y, x) box were finished when the array was opened."""
-        shared = (overlap(box, other) for other in self._finished.get(t, ()))
-        return sum(volume(common) for common in shared if common is not None) == volume(box)
+        shared = [common for other in self._finished.get(t, ()) if (common := overlap(box, other)) is not None]
+        # Runs with other plans leave boxes that overlap: their volumes alone tell nothing.
+        return sum(map(volume, shared)) >= volume(box) and _covered(shared) == volume(box)
 
     def put(self, t: int, box: Box, scores: npt.NDArray[Any]) -> None:
         """Write the scores (C, z, y, x) of a finished box.
@@ -163,7 +165,7 @@ class ScoreStore:
 
 
 def chunk_of(step: Triple, flat: bool) -> Triple:
-    """Return what to store together so that a tile is written as whole chunks.
+    """Return what to store together so that a tile is written as whole chunks, if these do not become tiny.
 
     Parameters
     ----------
@@ -178,15 +180,45 @@ def chunk_of(step: Triple, flat: bool) -> Triple:
     ((1, 64, 2048), (1, 448, 448), (32, 96, 128))
     """
     usual = PLANE_CHUNK if flat else VOLUME_CHUNK
-    chunk = [_divisor(n, most) for n, most in zip(step, usual, strict=True)]
+    chunk = [_part(n, most) for n, most in zip(step, usual, strict=True)]
     # Long tiles of few rows: chunks as long, so that there are not too many.
-    chunk[2] = _divisor(step[2], max(1, min(4 * usual[2], prod(usual) // (chunk[0] * chunk[1]))))
+    chunk[2] = _part(step[2], max(1, min(4 * usual[2], prod(usual) // (chunk[0] * chunk[1]))))
     return (1 if flat else chunk[0], chunk[1], chunk[2])
 
 
-def _divisor(length: int, most: int) -> int:
-    """Return the largest divisor of a length that is not above `most`."""
-    return next(n for n in range(min(length, most), 0, -1) if length % n == 0)
+def _part(length: int, most: int) -> int:
+    """Return the largest divisor of a length that is not above `most`; `most` where that is less than half of it."""
+    largest = min(length, most)
+    # Otherwise a length of few divisors would make millions of files.
+    return next((n for n in range(largest, (largest - 1) // 2, -1) if length % n == 0), largest)
+
+
+def _covered(boxes: Sequence[Box]) -> int:
+    """Return the number of voxels in at least one of the boxes."""
+    cuts = sorted({edge for z, _, _ in boxes for edge in (z.start, z.stop)})
+    begun: dict[int, set[int]] = {cut: set() for cut in cuts}
+    ended: dict[int, set[int]] = {cut: set() for cut in cuts}
+    for n, (z, _, _) in enumerate(boxes):
+        begun[z.start].add(n)
+        ended[z.stop].add(n)
+    here: set[int] = set()
+    voxels = 0
+    for first, last in pairwise(cuts):
+        here = (here - ended[first]) | begun[first]
+        voxels += (last - first) * _area([boxes[n] for n in here])
+    return voxels
+
+
+def _area(boxes: Sequence[Box]) -> int:
+    """Return the number of (y, x) places in at least one of the boxes."""
+    ys, xs = (np.unique([edge for box in boxes for edge in (box[a].start, box[a].stop)]) for a in (1, 2))
+    if not boxes:
+        return 0
+    mask = np.zeros((len(ys) - 1, len(xs) - 1), np.int64)
+    for _, y, x in boxes:
+        rows, columns = np.searchsorted(ys, (y.start, y.stop)), np.searchsorted(xs, (x.start, x.stop))
+        mask[slice(*rows), slice(*columns)] = 1
+    return int(np.diff(ys) @ mask @ np.diff(xs))
 
 
 def open_scores(path: str | Path, writable: bool = False) -> Any:

@@ -1,0 +1,59 @@
+"""What is kept on the disk: which boxes are finished, and how many files that makes."""
+
+from __future__ import annotations
+
+from math import ceil
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_unet.image.boxes import as_box
+from napari_unet.inference.keeping import ScoreStore, chunk_of
+
+SHAPE = (3, 12, 14)
+
+
+def box(*spans):
+    return as_box([a for a, _ in spans], [b for _, b in spans])
+
+
+def store_in(folder, shape=SHAPE):
+    return ScoreStore(folder / "scores.npy", (1, 1, *shape), {"image": "a"})
+
+
+def test_boxes_that_overlap_count_once(tmp_path):
+    store = store_in(tmp_path, (1, 1, 640))
+    for stop in (256, 384):
+        store.put(0, box((0, 1), (0, 1), (0, stop)), np.ones((1, 1, 1, stop), np.float16))
+    store = store_in(tmp_path, (1, 1, 640))
+    assert store.finished_voxels == 384
+    assert store.finished(0, box((0, 1), (0, 1), (100, 384)))
+    assert not store.finished(0, box((0, 1), (0, 1), (0, 640)))
+
+
+spans = st.tuples(*(st.tuples(st.integers(0, n - 1), st.integers(1, n)).map(sorted) for n in SHAPE)).filter(
+    lambda spans: all(a < b for a, b in spans)
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(spans, max_size=8), spans)
+def test_a_box_is_finished_if_all_its_voxels_are(tmp_path_factory, kept, asked):
+    folder = tmp_path_factory.mktemp("scores")
+    store, mask = store_in(folder), np.zeros(SHAPE, bool)
+    for one in kept:
+        mask[box(*one)] = True
+        store.put(0, box(*one), np.ones((1, *(b - a for a, b in one)), np.float16))
+    store = store_in(folder)
+    assert store.finished_voxels == mask.sum()
+    assert store.finished(0, box(*asked)) == mask[box(*asked)].all()
+
+
+@pytest.mark.parametrize(("step", "flat"), [((1, 16 * 509, 16 * 521), True), ((16 * 53, 16 * 131, 16 * 137), False)])
+def test_no_width_makes_millions_of_files(step, flat):
+    usual = (1, 512, 512) if flat else (32, 128, 128)
+    chunk = chunk_of(step, flat)
+    files, expected = (np.prod([ceil(s / c) for s, c in zip(step, size, strict=True)]) for size in (chunk, usual))
+    assert files <= 8 * expected
