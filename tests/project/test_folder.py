@@ -162,3 +162,15 @@ def test_a_path_that_was_given_to_one_job_is_not_given_to_another(tmp_path):
     assert not opened.exists()
     assert folder.next_model() not in (training, opened)
     folder.close()
+
+
+def test_foreign_files_among_the_scores_are_left_alone(home):
+    folder = WorkFolder.create()
+    scores = folder.path / "scores"
+    scores.mkdir(exist_ok=True)
+    foreign = [scores / name for name in (".DS_Store", ".nfs0001", "notes.txt", "²-x.npy")]
+    for path in (*foreign, scores / "3.npy", scores / "4-classes.npy"):
+        path.write_bytes(b"")
+    assert folder.new_scores() == scores / "5.npy"
+    assert all(path.exists() for path in foreign)
+    folder.close()

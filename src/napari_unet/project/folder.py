@@ -127,9 +127,9 @@ class WorkFolder:
 
     def new_scores(self, needed: Collection[str] = ()) -> Path:
         """Return a path for the scores of one run; of the earlier ones only the newest two and those `needed` stay."""
-        parts = (self.path / "scores").iterdir()
-        stems = {int(part.name.partition(".")[0].partition("-")[0]) for part in parts}
-        files = [self.path / "scores" / f"{stem}.npy" for stem in sorted(stems)]
+        names = {part.name.partition(".")[0].partition("-")[0] for part in (self.path / "scores").iterdir()}
+        stems = sorted({int(name) for name in names if name.isdecimal()})  # others put files there too: .DS_Store
+        files = [self.path / "scores" / f"{stem}.npy" for stem in stems]
         for old in files[:-2]:
             if str(old) not in needed:
                 self.remove_scores(old)
