@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
 
 from napari_unet.cli import large
+from napari_unet.errors import OutputError
 from napari_unet.inference import agreement
 from napari_unet.inference import large as blockwise
 from napari_unet.inference.keeping import ScoreStore
@@ -136,3 +138,24 @@ def test_a_changed_image_is_segmented_from_the_beginning(call, models, big, tmp_
     assert said.code == 0, said.err
     assert "An interrupted run" not in said.err
     assert read_image(out / "big_labels.zarr").shape == (1, 1, 200, 300)
+
+
+def test_the_old_labels_stay_when_the_new_ones_cannot_be_put_in_place(tmp_path, monkeypatch):
+    target, folder = tmp_path / "a_labels.zarr", tmp_path / ".a_labels.partial"
+    for path, text in ((target, "old"), (folder / "labels.zarr", "new")):
+        path.mkdir(parents=True)
+        (path / "zarr.json").write_text(text)
+    rename = Path.rename
+
+    def refused(path, to):
+        if path.name == "labels.zarr":
+            raise PermissionError(13, "Permission denied")
+        return rename(path, to)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", refused)
+        with pytest.raises(OutputError, match="cannot be put to .* Permission denied"):
+            large._put_in_place(folder / "labels.zarr", target, overwrite=True)
+    assert (target / "zarr.json").read_text() == "old"
+    large._put_in_place(folder / "labels.zarr", target, overwrite=True)
+    assert (target / "zarr.json").read_text() == "new"

@@ -135,7 +135,8 @@ def segment_to_zarr(
             f"The folder {str(folder)!r} cannot be made: {error.strerror}.", "Choose another folder for --output."
         ) from error
     shutil.rmtree(folder / _PARTIAL, ignore_errors=True)
-    deep = request.predictor.plan(request.source).flat is False
+    predictor = request.predictor.for_job()
+    deep = predictor.plan(request.source).flat is False
     pyramid = LabelPyramid(
         folder / _PARTIAL,
         request.source.shape,
@@ -145,7 +146,7 @@ def segment_to_zarr(
     )
     settings = {name: value for name, value in request.provenance["settings"].items() if name != "objects"}
     result = segment_large(
-        request.predictor,
+        predictor,
         request.source,
         request.objects,
         pyramid.write,
@@ -173,7 +174,12 @@ def _put_in_place(made: Path, target: Path, overwrite: bool) -> None:
     try:
         if target.exists():
             target.rename(old)
-        made.rename(target)
+        try:
+            made.rename(target)
+        except OSError:
+            if old.exists():  # what was there is no part of the work: it is never left where the next run tidies up
+                old.rename(target)
+            raise
     except OSError as error:
         raise OutputError(f"The labels cannot be put to {str(target)!r}: {error.strerror}.", "Try again.") from error
     shutil.rmtree(old, ignore_errors=True)
