@@ -145,6 +145,7 @@ class ScoreFrames:
         frames = list(self._covered.values())
         self._streamed = self._objects and not all(map(decoding.fits_as_labels, frames))
         self._joiner = PlaneJoiner() if self._join and not self._streamed else None
+        self._joined: dict[tuple[int, int], npt.NDArray[np.int64]] = {}  # plane → the id of each of its objects
         self._last = 0
         self._folder = TemporaryDirectory(prefix="napari-unet-")
         given = Path(path) if path is not None else Path(self._folder.name) / "scores.npy"
@@ -198,11 +199,16 @@ class ScoreFrames:
         if self._streamed and self._join:
             self._blocks(list(self.done), run, emit)
         elif self._joiner is not None and self._joiner.merged:
-            # Objects turned out to be one after they had been given.
-            self._joiner = PlaneJoiner()
-            for t, box in sorted(self.done, key=lambda frame: (frame[0], frame[1][0].start)):
+            self._unite(self._joiner.merged, run, emit)
+
+    def _unite(self, merged: Mapping[int, int], run: Run, emit: Emit) -> None:
+        """Give the planes again in which objects turned out to be another's; all others keep their ids."""
+        for t, box in sorted(self.done, key=lambda frame: (frame[0], frame[1][0].start)):
+            before = self._joined[t, box[0].start]
+            after = np.array([merged.get(one, one) for one in before.tolist()], np.uint32)
+            if (after != before).any():
                 labels = self._decoding.found(self.store.array, t, box, run)
-                emit(self._numbered((t, box[0].start), box, labels))
+                emit(LabelBlock(t, box, after[labels], provisional=False))
 
     @property
     def done(self) -> tuple[tuple[int, Box], ...]:
@@ -213,7 +219,11 @@ class ScoreFrames:
         """Make ids unique over the planes and time points of one segmentation, and join planes."""
         t, z = frame
         if self._joiner is not None and z is not None:
-            return LabelBlock(t, box, self._joiner.add(z, labels[0], t)[None], provisional=False)
+            joined = self._joiner.add(z, labels[0], t)[None]
+            table = np.zeros(int(labels.max(initial=0)) + 1, np.int64)
+            table[labels] = joined
+            self._joined[t, z] = table
+            return LabelBlock(t, box, joined, provisional=False)
         if self._objects:
             labels[labels > 0] += self._last
             self._last = max(self._last, int(labels.max(initial=0)))
