@@ -186,3 +186,24 @@ def test_a_large_image_is_read_once(make_checkpoint, monkeypatch, shape):
     counted = replace(source, data=Counting(source.data))
     np.testing.assert_allclose(scores_of(predictor, counted, predictor.plan(counted)), expected, atol=2e-5)
     assert sum(rows) <= 1.1 * np.prod(shape)
+
+
+def test_a_stream_forgets_that_memory_ran_out_before(make_checkpoint):
+    predictor = Predictor(make_checkpoint(features=(4, 8)), "cpu", "float32", tile=16, threads=1)
+    source = image_of((64, 64))
+    predictor._runner.too_large = 1
+    assert predictor.notes
+    assert len(list(predictor.stream(source, AS_IT_IS))) == 16
+    assert not predictor.notes
+
+
+@pytest.mark.parametrize("ends_early", [False, True])
+def test_a_stream_leaves_nothing_behind(make_checkpoint, ends_early):
+    predictor = Predictor(make_checkpoint(features=(4, 8)), "cpu", "float32", tile=16, threads=1)
+    stream = predictor.stream(image_of((64, 64)), AS_IT_IS)
+    assert next(stream).total == 16
+    assert predictor._runner._bands._band is not None
+    assert ends_early or len(list(stream)) == 15
+    stream.close()
+    assert predictor._runner._bands._band is None
+    assert predictor._runner._bands._frames is None

@@ -86,13 +86,21 @@ class Predictor:
         self.engine = Engine(checkpoint, device=device, precision=precision, threads=threads)
         self.tile = tile
         self._runner = Runner(self.engine)
-        self._image_notes: tuple[str, ...] = ()
+        self._memory: tuple[float, float] | None = None  # GB on the device and in main memory, once fixed
 
     def with_options(self, options: PredictOptions) -> Predictor:
         """Return a predictor with other options that shares this one's network."""
         other = copy(self)
         other.options = options
-        other._image_notes = ()
+        other._runner, other._memory = Runner(self.engine), None
+        return other
+
+    def for_job(self) -> Predictor:
+        """Return a predictor that reads the free memory now and never again, so that all its plans agree."""
+        if self._memory is not None:
+            return self
+        other, given = copy(self), self.options.memory_gb
+        other._memory = (self.engine.budget(given) / 10**9, memory_budget(given) / 10**9)
         return other
 
     def with_tile(self, tile: int) -> Predictor:
@@ -114,7 +122,7 @@ class Predictor:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was done to the last image that the user should know, as sentences."""
-        return tuple(note for note in (*self._image_notes, self._runner.note) if note)
+        return tuple(note for note in (*self._runner.image_notes, self._runner.note) if note)
 
     def measure(self, source: ImageSource) -> Statistics:
         """Measure what the model's normalization needs, over the whole image."""
@@ -154,10 +162,11 @@ class Predictor:
         only_view: bool,
     ) -> TilePlan:
         """Plan the tiles on the network's grid."""
-        quick, most = self.engine.voxel_budget(self.options.memory_gb) or (None, None)
-        across = self.engine.across_budget(self.options.memory_gb)
+        device_gb, main_gb = self._memory or (self.options.memory_gb, self.options.memory_gb)
+        quick, most = self.engine.voxel_budget(device_gb) or (None, None)
+        across = self.engine.across_budget(device_gb)
         if route.directions:
-            budget = memory_budget(self.options.memory_gb)
+            budget = memory_budget(main_gb)
             quick = most = route.direction_voxels(self.checkpoint.header.out_channels, budget)
         plan = plan_tiles(
             route.source.shape,
@@ -230,7 +239,7 @@ class Predictor:
             plan = route.remaining(plan, finished)
         if statistics is None or len(statistics.offset) != header.in_channels:
             statistics = self.measure(source)
-        self._image_notes = route.notes
+        self._runner.begin(route.notes)
         frames = Frames(route.source, statistics, header.normalization, route.flat)
         self._runner.check(plan, frames)
         compute = route.compute(self.engine.run)

@@ -50,7 +50,7 @@ class TileScores:
 
 
 class Runner:
-    """Runs plans on one engine and remembers which tiles were too large for it.
+    """Runs plans on one engine, one after the other, and remembers which tiles were too large for it.
 
     Parameters
     ----------
@@ -61,7 +61,13 @@ class Runner:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.too_large: int | None = None  # voxels of a tile that did not fit into memory
+        self.image_notes: tuple[str, ...] = ()  # what was done to the image, as sentences
         self._bands = Bands(engine)
+
+    def begin(self, image_notes: tuple[str, ...] = ()) -> None:
+        """Forget the last image: memory may be free again."""
+        self.too_large = None
+        self.image_notes = image_notes
 
     @property
     def note(self) -> str:
@@ -116,17 +122,20 @@ class Runner:
         """
         blend = blender(plan, margin)
         done, total = 0, len(plan.tiles)
-        for tile in in_view_first(plan.tiles, steer):
-            if should_stop is not None and should_stop():
-                break
-            try:
-                part = Tile(tile.index, tile.t, tile.z, blend.part(tile), tile.outer)
-                scores = self._scores(plan, part, frames, should_stop, compute)
-            except Stopped:
-                break
-            for finished, final in blend.add(tile, scores):
-                done += 1
-                yield TileScores(finished, final, done, total)
+        try:
+            for tile in in_view_first(plan.tiles, steer):
+                if should_stop is not None and should_stop():
+                    break
+                try:
+                    part = Tile(tile.index, tile.t, tile.z, blend.part(tile), tile.outer)
+                    scores = self._scores(plan, part, frames, should_stop, compute)
+                except Stopped:
+                    break
+                for finished, final in blend.add(tile, scores):
+                    done += 1
+                    yield TileScores(finished, final, done, total)
+        finally:
+            self._bands.release()
         for finished, final in blend.flush():
             done += 1
             yield TileScores(finished, final, done, total, complete=False)

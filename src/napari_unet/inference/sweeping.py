@@ -88,6 +88,10 @@ class Bands:
                 if not self.engine.smaller_slabs(self._across):
                     raise
 
+    def release(self) -> None:
+        """Let go of the image and of the last scores; the next tile starts anew."""
+        self._band = self._frames = None
+
     def _tile(self, plan: TilePlan, tile: Tile, frames: Frames, should_stop: ShouldStop | None) -> Scores:
         band, self._band = self._band, None
         order = axis_order(plan.ndim, plan.along)

@@ -106,7 +106,7 @@ def view_labels(
 ) -> Labels:
     """Segment the box with one model, in memory; returns labels of the box's shape."""
     options = replace(request.options, three_directions=False)
-    predictor = predictor_for(side.checkpoint, request.device, request.precision, options)
+    predictor = predictor_for(side.checkpoint, request.device, request.precision, options).for_job()
     view = (request.t, request.box)
     statistics = side.statistics or predictor.measure(request.source)
     tiles = predictor.plan(request.source, view=view, times=(request.t,), only_view=True).tiles
