@@ -120,6 +120,7 @@ def segment_large(
     """
     header = predictor.checkpoint.header
     output = header.output
+    predictor = predictor.for_job()
     plan = predictor.plan(source)
     statistics = statistics or predictor.measure(source)
     objects = has_objects(output, settings)
@@ -184,8 +185,11 @@ def has_objects(output: Output, settings: ObjectSettings) -> bool:
     return output.instances or (output.kind == "binary" and settings.connected)
 
 
-def score_key(predictor: Predictor, statistics: Statistics, plan: TilePlan) -> dict[str, Any]:
-    """Return what scores depend on beside the image, as JSON values."""
+def score_key(
+    predictor: Predictor, statistics: Statistics, plan: TilePlan, part: tuple[int, Box] | None = None
+) -> dict[str, Any]:
+    """Return what scores depend on beside the image, as JSON values; `part` if only its tiles are computed."""
+    alone = None if plan.exact or part is None else [part[0], *((span.start, span.stop) for span in part[1])]
     options = {name: value for name, value in asdict(predictor.options).items() if name not in ("memory_gb", "join_z")}
     return {
         "model": predictor.checkpoint.header.weights_hash,
@@ -196,6 +200,8 @@ def score_key(predictor: Predictor, statistics: Statistics, plan: TilePlan) -> d
         "scale": statistics.scale,
         # Where tiles are blended, their size shows in the scores.
         "step": None if plan.exact else plan.step,
+        # And at the edge of a part the neighbours are missing.
+        "part": alone,
     }
 
 

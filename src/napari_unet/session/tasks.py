@@ -134,7 +134,7 @@ def segment(context: JobContext, request: SegmentRequest) -> SegmentResult:
     """Segment an image tile by tile; reports `Prepared`, then `LabelBlock` after `LabelBlock`."""
     start = time.perf_counter()
     context.progress(0, 0, "loading the model")
-    predictor = predictor_for(request.checkpoint, request.device, request.precision, request.options)
+    predictor = predictor_for(request.checkpoint, request.device, request.precision, request.options).for_job()
     window = request.window
     what: dict[str, Any] = {"view": request.view, "times": request.times, "only_view": request.only_view}
     what |= window.options if window is not None else {}
@@ -193,7 +193,8 @@ def _frames(
 
     def key() -> dict[str, Any]:
         sample = sample_of(request.source)
-        return {**score_key(predictor, statistics, plan), "image": sample, "window": window}
+        part = request.view if request.only_view else None
+        return {**score_key(predictor, statistics, plan, part), "image": sample, "window": window}
 
     decoding = Decoding(header.output, request.objects, plan.flat, memory_budget(request.options.memory_gb))
     shape = (wanted.n_times, header.out_channels, *wanted.shape[1:])
