@@ -15,9 +15,10 @@ from napari_unet.learning.counting import IdCounter
 from napari_unet.learning.identity import inherit_ids
 from napari_unet.project.pyramid import LabelPyramid
 from napari_unet.session.core import SessionCore
+from napari_unet.session.inheriting import OneId, said_in
 from napari_unet.session.predicting import chunks
 from napari_unet.session.state import Area, LabelState, Origin
-from napari_unet.session.steps import LabelStep
+from napari_unet.session.steps import LabelStep, PredictionStep
 from napari_unet.session.tasks import LabelBlock
 from napari_unet.session.tracking import origin_to_json
 
@@ -77,7 +78,8 @@ class PyramidWriter:
     ) -> None:
         self._session, self._image_id, self._pyramid = session, image_id, pyramid
         self._ids, self._areas = ids, tuple(areas)
-        self._table = np.zeros(1, np.int64)  # the id of each object of this run, as far as it was seen
+        self._one_id = OneId()
+        self._forgotten: set[str] = set()  # areas whose earlier predictions are no longer in the history
 
     def prepare(self, report: object) -> Iterator[object]:
         """Give objects their ids, write the block to the disk, and cut out what the work areas get."""
@@ -107,21 +109,21 @@ class PyramidWriter:
         What a tile shows before objects are joined is numbered by itself; final blocks of one run share
         their numbers. An object that lies on a known one of a work area takes its id.
         """
-        largest = int(report.labels.max(initial=0))
-        table = np.zeros(largest + 1, np.int64)
-        if not report.provisional:
-            if self._table.size <= largest:
-                self._table = np.concatenate([self._table, np.zeros(largest + 1 - self._table.size, np.int64)])
-            table = self._table
+        table = np.zeros(int(report.labels.max(initial=0)) + 1, np.int64)
+        said: set[int] = set()
         for one, common in meeting:
-            part = report.labels[inside(common, report.box)]
-            found = inherit_ids(part, one.labels.truth, 0, inside(common, one.area.box))
+            part, here = report.labels[inside(common, report.box)], inside(common, one.area.box)
+            found = inherit_ids(part, one.labels.truth, 0, here)
             new = np.flatnonzero((found > 0) & (table[: found.size] == 0))
             table[new] = found[new]
+            said |= said_in(one.labels.truth, 0, here)
         seen = np.unique(report.labels)
-        fresh = seen[(seen > 0) & (table[seen] == 0)]
-        if fresh.size:
+        seen = seen[seen > 0]
+        if report.provisional:
+            fresh = seen[table[seen] == 0]
             table[fresh] = ids.take(fresh.size) + np.arange(fresh.size)
+        else:
+            self._one_id.settle(report.t, table, seen, said, ids.take)
         if ids.last > np.iinfo(self._pyramid.dtype).max:
             raise OutputError(
                 f"No object id is left in labels of type {self._pyramid.dtype}.", "Segment the image in a new project."
@@ -137,6 +139,12 @@ class PyramidWriter:
             self._session.when_not_stroking(one.labels, lambda: self._write(one, block))
 
     def _write(self, one: WorkedOn, block: LabelBlock) -> None:
+        if one.image_id not in self._forgotten:
+            # Undoing an earlier prediction of the area would bring labels back that the image no longer has.
+            self._forgotten.add(one.image_id)
+            history = self._session.history
+            history.forget(lambda step: isinstance(step, PredictionStep) and step.labels is one.labels)
+            self._session.events.history_changed.emit()
         one.labels.truth.write_prediction(block.t, block.box, block.labels)
         self._session.tell_places(one.image_id, one.labels, ((block.t, block.box),))
 
