@@ -19,6 +19,7 @@ from napari_unet.project.folder import WorkFolder
 from napari_unet.session.describing import area_from_json, says_something
 from napari_unet.session.large import area_box
 from napari_unet.session.pyramid_export import PyramidExport
+from napari_unet.session.pyramid_writing import WorkedOn
 from napari_unet.session.state import Area, ImageState, LabelState
 
 
@@ -94,6 +95,9 @@ class Areas(PyramidExport):
             found = self._add_area(image, t, box)
         self._current_areas[image_id] = found
         self.ensure_labels(found)
+        for one in self.worked_on(image_id):
+            if one.image_id == found:
+                self._gather(one)
         self.events.images_changed.emit()
         self.events.area_changed.emit(image_id)
         return found
@@ -142,6 +146,12 @@ class Areas(PyramidExport):
             self._hand_over(other.area, other.labels.truth, area, truth)
         return labels
 
+    def _gather(self, one: WorkedOn) -> None:
+        """Move what is known in other areas where an area lies over them into it, since it is taken up again."""
+        for other in self.worked_on(one.area.parent):
+            if other.image_id != one.image_id:
+                self._hand_over(other.area, other.labels.truth, one.area, one.labels.truth)
+
     def _hand_over(self, old: Area, before: Truth, new: Area, after: Truth) -> None:
         """Move what is known where two areas overlap, so that it is known, and corrected, in one place."""
         common = overlap(old.box, new.box) if old.t == new.t else None
@@ -155,7 +165,7 @@ class Areas(PyramidExport):
             before.restore(0, there, State(before.labels[0][there].copy(), nothing, nothing))
 
     def _write_back(self, image_id: str, t: int, box: Box) -> None:
-        """Write what changed in a work area into the pyramid; what a later area holds there wins."""
+        """Write what changed in a work area into the pyramid; what the current or a later one holds wins."""
         image = self.images.get(image_id)
         labels = None if image is None or image.area is None else self.labels(image_id)
         if image is None or image.area is None or labels is None:
@@ -164,8 +174,8 @@ class Areas(PyramidExport):
         box = clip(box, shape)
         values = labels.truth.labels[0][box].copy()
         at = _moved(box, area.box)
-        later = False
-        for other in self.worked_on(area.parent):
+        later, current = False, self.area_of(area.parent)
+        for other in sorted(self.worked_on(area.parent), key=lambda one: one.image_id == current):
             common = overlap(other.area.box, at) if later and other.area.t == area.t else None
             if common is not None:
                 values[inside(common, at)] = other.labels.truth.labels[0][inside(common, other.area.box)]
