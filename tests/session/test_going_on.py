@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from napari_unet.errors import OutputError
 from napari_unet.image.boxes import whole
 from napari_unet.image.source import ImageSource
 from napari_unet.inference import large
@@ -17,6 +18,7 @@ from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.running import Runner
 from napari_unet.jobs import JobContext
 from napari_unet.jobs.context import Cancelled
+from napari_unet.project.folder import WorkFolder
 from napari_unet.session.frames import LabelBlock
 from napari_unet.session.tasks import SegmentRequest, segment
 
@@ -154,3 +156,65 @@ def test_large_frames_give_the_same_labels_block_by_block(
     assert len(final) >= len(whole_frames)
     if memory_gb < 0.001:
         assert len(final) > len(whole_frames)
+
+
+@pytest.fixture
+def stopped(session, model_path, small_tiles, monkeypatch):
+    """A session in which a segmentation was stopped, the image, and what was computed after that."""
+    image_id = session.add_image(ImageSource.from_array(many(), axes="YX", name="blobs"))
+    session.select_model(model_path("instances"))
+    calls = iter(range(1000))
+    with monkeypatch.context() as patch:
+        patch.setattr(JobContext, "cancelled", property(lambda self: next(calls) > 40))
+        session.segment(image_id)
+    assert 0 < len(small_tiles) < 25
+    done = len(small_tiles)
+    small_tiles.clear()
+    return session, image_id, done
+
+
+def test_it_goes_on_after_the_project_was_moved(stopped, small_tiles, tmp_path):
+    session, image_id, done = stopped
+    target = session.move_project(tmp_path / "moved")
+    origin = session.labels(image_id).origin
+    assert origin.scores.startswith(str(target))
+    session.segment(image_id)
+    assert len(small_tiles) <= 25 - done + 1
+    session.decode(image_id, ObjectSettings(threshold=0.6))
+    session.move_project(tmp_path / "again")
+    session.decode(image_id, ObjectSettings(threshold=0.5))
+
+
+def test_another_project_does_not_go_on_with_it(stopped, tmp_path):
+    session, _, _ = stopped
+    other = WorkFolder.create(tmp_path / "other")
+    (other.path / "truths" / "a-1").mkdir()
+    (other.path / "truths" / "a-1" / "instances.journal").write_bytes(b"")  # something worth keeping
+    other.close()
+    assert session._unfinished
+    session.open_project(other.path)
+    assert not session._unfinished
+
+
+def test_it_starts_anew_when_what_was_finished_is_gone(stopped, small_tiles, tmp_path):
+    session, image_id, _ = stopped
+    session._unfinished[image_id] = str(tmp_path / "gone" / "1.npy")
+    session.segment(image_id)
+    assert len(small_tiles) == 25
+    assert session.labels(image_id).frames
+
+
+def test_scores_that_could_not_be_written_are_not_tried_again(stopped, monkeypatch):
+    session, image_id, _ = stopped
+    session._unfinished.clear()
+    refused = OutputError("The scores cannot be kept.", "")
+
+    def refuses(*_):
+        raise refused
+
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_unet.session.segmenting.segment", refuses)
+        session.segment(image_id)
+    assert not session._unfinished
+    session.segment(image_id)
+    assert session.labels(image_id).frames

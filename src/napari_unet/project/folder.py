@@ -46,6 +46,8 @@ class WorkFolder:
     ----------
     path : Path
         The folder; it exists and holds a ``project.json``.
+    keep_scores : bool
+        Leave the scores: they are those of this process.
 
     Raises
     ------
@@ -53,7 +55,7 @@ class WorkFolder:
         If it is no project, of a newer version, or open elsewhere.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, keep_scores: bool = False) -> None:
         self.path = path
         self.header = read_project(path)
         self._given = 0  # the largest number of a model that was given to a job, which may still run
@@ -66,7 +68,7 @@ class WorkFolder:
             raise OutputError(
                 f"The project '{path}' cannot be written: {error.strerror}.", "Move it to a folder that you may write."
             ) from error
-        self._sweep()
+        self._sweep(keep_scores)
 
     @classmethod
     def create(cls, parent: str | Path | None = None) -> WorkFolder:
@@ -194,15 +196,15 @@ class WorkFolder:
                 f"The project cannot be moved to '{target}': {error.strerror or error}.",
                 "Choose another folder; the project stays where it is.",
             ) from error
-        return WorkFolder(target)
+        return WorkFolder(target, keep_scores=True)
 
-    def _sweep(self) -> None:
+    def _sweep(self, keep_scores: bool) -> None:
         """Remove what a killed process left half-written, and its scores."""
         for folder in (self.path, self.path / "models", *(self.path / "truths").iterdir()):
             for path in folder.glob(".*.*") if folder.is_dir() else ():
                 if path.is_file():
                     path.unlink(missing_ok=True)
-        for path in (self.path / "scores").iterdir():
+        for path in () if keep_scores else (self.path / "scores").iterdir():
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:

@@ -187,6 +187,10 @@ class Reopening(Restoring):
         # Steps that change the model speak of the old paths.
         self.history.forget(lambda step: isinstance(step, ModelStep))
         self.last_round, self.newest_round = None, None
+        for image_id, scores in tuple(self._unfinished.items()):
+            self._unfinished[image_id] = _moved(scores, old, new)
+        for labels in (labels for image in self.images.values() for labels in image.labels.values()):
+            labels.origin = replace(labels.origin, scores=_moved(labels.origin.scores, old, new))
         for image_id, copy in tuple(self._copies.items()):
             path = new / Path(copy).relative_to(old)
             self._copies[image_id] = str(path)
@@ -196,3 +200,8 @@ class Reopening(Restoring):
                 self._kept[image_id] = again.data
                 self.replace_image(image_id, again)
         self.events.model_changed.emit()
+
+
+def _moved(path: str, old: Path, new: Path) -> str:
+    """Return where a file is after its folder was moved; one that lay elsewhere has stayed."""
+    return str(new / Path(path).relative_to(old)) if Path(path).is_relative_to(old) else path

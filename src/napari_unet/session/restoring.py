@@ -89,7 +89,7 @@ class Restoring(Saving, Training):
         self.versions.clear()
         self.missing_images.clear()
         kept: tuple[dict[str, Any], ...] = (self._gone, self._copies, self._kept, self._to_keep)
-        for memory in (*kept, self._taught, self._decisions):
+        for memory in (*kept, self._taught, self._decisions, self._unfinished):
             memory.clear()
         self._images_json, self._used = [], frozenset()
         self.history, self.curve = History(), Curve()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from pathlib import Path
 
-from napari_unet.errors import UserError
+from napari_unet.errors import OutputError, UserError
 from napari_unet.image.boxes import Box
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.keeping import are_kept
@@ -109,6 +110,8 @@ class Segmenting(SessionCore):
         source, window = self.seen_by_model(image_id)
         # Where the last run was stopped, this one goes on, if it is the same: the job finds out.
         going_on = self._unfinished.pop(image_id, "")
+        if not Path(going_on).parent.is_dir():
+            going_on = ""
         scores = going_on or str(self.folder.new_scores((writer.scores, *self._unfinished.values())))
         request = SegmentRequest(
             version.path,
@@ -140,7 +143,8 @@ class Segmenting(SessionCore):
             writer.finish(replace(origin, settings=settings, frames=result.frames), then)
 
         def stopped(job: Job) -> None:
-            self._unfinished[image_id] = scores
+            if not isinstance(job.error, OutputError) or are_kept(scores):  # a full disk leaves what is finished
+                self._unfinished[image_id] = scores
             if job.state is JobState.CANCELLED:
                 writer.finish(origin, then)
                 self.events.message.emit("info", writer.stopped, "")
