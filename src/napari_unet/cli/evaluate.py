@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.cli import console, inputs, said
-from napari_unet.cli.options import add_settings, settings_from
-from napari_unet.cli.segment import OBJECTS, OPTIONS, add_device_options, add_image_options
+from napari_unet.cli.options import OBJECTS, OPTIONS, add_device_options, add_image_options, add_settings, settings_from
 from napari_unet.errors import UserError
 from napari_unet.image.axes import canonical_view, label_axes
 from napari_unet.inference.objects import ObjectSettings
@@ -142,7 +141,7 @@ def _of_model(arguments: argparse.Namespace, objects: ObjectSettings) -> tuple[L
         labels = predictor.segment(source, settings=objects)
         return canonical_view(labels, axes), canonical_view(expected, axes)
 
-    as_objects = output.instances or (output.kind == "binary" and objects.connected)
+    as_objects = output.numbered(objects.connected)
     return load, 0 if as_objects else len(output.classes)
 
 

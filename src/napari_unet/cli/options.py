@@ -1,4 +1,4 @@
-"""Command-line options that derive from the fields of a settings dataclass."""
+"""Command-line options that several commands share, most of them derived from the fields of a settings dataclass."""
 
 from __future__ import annotations
 
@@ -8,7 +8,43 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, TypeVar, get_args, get_type_hints
 
+from napari_unet.cli import said
+
 Settings = TypeVar("Settings")
+OBJECTS = ("threshold", "min_size", "split", "fill_holes", "connected", "smooth")
+OPTIONS = ("flips", "join_z", "three_directions", "rescale")
+
+
+def add_image_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a user may have to say about an image."""
+    group = parser.add_argument_group("images")
+    group.add_argument(
+        "--axes", type=said.axes, help="One letter of T, C, Z, Y, X per dimension, where the file does not say."
+    )
+    group.add_argument(
+        "--channels", type=said.channels, help="Which channels feed the model, numbered from 0, for example 0,2."
+    )
+    group.add_argument(
+        "--scale", type=said.scale, help="Voxel size in µm, z,y,x or y,x, where the file does not say or is wrong."
+    )
+
+
+def add_memory_option(parser: argparse.ArgumentParser) -> None:
+    """Add with how much memory to work."""
+    parser.add_argument(
+        "--memory",
+        dest="memory_gb",
+        metavar="GB",
+        type=float,
+        help="Memory to work with, in GB (10⁹ bytes). Default: half of what is free.",
+    )
+
+
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """Add where and how exactly to compute."""
+    group = parser.add_argument_group("computing")
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda:N or mps. Default: auto.")
+    group.add_argument("--precision", default="auto", help="auto, float32 or bfloat16. Default: auto.")
 
 
 def add_settings(parser: argparse.ArgumentParser, kind: type[Any], names: Sequence[str], title: str) -> None:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_unet.cli import console, inputs
-from napari_unet.cli.options import add_settings, settings_from
-from napari_unet.cli.segment import OBJECTS, OPTIONS, add_device_options, add_image_options
+from napari_unet.cli.options import OBJECTS, OPTIONS, add_device_options, add_image_options, add_settings, settings_from
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.objects import ObjectSettings
 from napari_unet.inference.options import PredictOptions

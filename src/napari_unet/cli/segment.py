@@ -17,7 +17,15 @@ import numpy as np
 
 from napari_unet import __version__
 from napari_unet.cli import console, inputs, large, outputs, said
-from napari_unet.cli.options import add_settings, settings_from
+from napari_unet.cli.options import (
+    OBJECTS,
+    OPTIONS,
+    add_device_options,
+    add_image_options,
+    add_memory_option,
+    add_settings,
+    settings_from,
+)
 from napari_unet.errors import ImageError, OutputError
 from napari_unet.image.axes import label_axes
 from napari_unet.image.source import ImageSource
@@ -33,41 +41,6 @@ if TYPE_CHECKING:
 
     from napari_unet.inference.predictor import Predictor
     from napari_unet.model.header import CheckpointHeader
-
-OBJECTS = ("threshold", "min_size", "split", "fill_holes", "connected", "smooth")
-OPTIONS = ("flips", "join_z", "three_directions", "rescale")
-
-
-def add_image_options(parser: argparse.ArgumentParser) -> None:
-    """Add what a user may have to say about an image."""
-    group = parser.add_argument_group("images")
-    group.add_argument(
-        "--axes", type=said.axes, help="One letter of T, C, Z, Y, X per dimension, where the file does not say."
-    )
-    group.add_argument(
-        "--channels", type=said.channels, help="Which channels feed the model, numbered from 0, for example 0,2."
-    )
-    group.add_argument(
-        "--scale", type=said.scale, help="Voxel size in µm, z,y,x or y,x, where the file does not say or is wrong."
-    )
-
-
-def add_memory_option(parser: argparse.ArgumentParser) -> None:
-    """Add with how much memory to work."""
-    parser.add_argument(
-        "--memory",
-        dest="memory_gb",
-        metavar="GB",
-        type=float,
-        help="Memory to work with, in GB (10⁹ bytes). Default: half of what is free.",
-    )
-
-
-def add_device_options(parser: argparse.ArgumentParser) -> None:
-    """Add where and how exactly to compute."""
-    group = parser.add_argument_group("computing")
-    group.add_argument("--device", default="auto", help="auto, cpu, cuda:N or mps. Default: auto.")
-    group.add_argument("--precision", default="auto", help="auto, float32 or bfloat16. Default: auto.")
 
 
 def configure(parser: argparse.ArgumentParser, name: str) -> None:
@@ -289,7 +262,7 @@ def _decisive(options: PredictOptions) -> dict[str, Any]:
 
 
 def _found(labels: Any, header: CheckpointHeader, request: FileRequest) -> str:
-    if header.output.instances or (header.output.kind == "binary" and request.objects.connected):
+    if header.output.numbered(request.objects.connected):
         return f"{np.unique(labels[labels > 0]).size} objects"
     return f"{np.count_nonzero(labels) / labels.size:.1%} of the image is not background"
 

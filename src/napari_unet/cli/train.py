@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_unet.cli import console, inputs, said
-from napari_unet.cli.options import add_settings, settings_from
-from napari_unet.cli.segment import add_image_options
+from napari_unet.cli.options import add_image_options, add_settings, settings_from
 from napari_unet.cli.training import run_training
 from napari_unet.errors import TrainingError, UserError
 from napari_unet.image.axes import canonical_view, label_axes

@@ -27,10 +27,9 @@ from napari_unet.inference.lowering import lower
 from napari_unet.inference.preparing import prepared
 from napari_unet.inference.remembered import Remembered
 from napari_unet.inference.selfcheck import TOLERATED, differing, machine_key
-from napari_unet.inference.slabs import LEAST_ROWS, SLAB, bytes_across
+from napari_unet.inference.slabs import LEAST_ROWS, SLAB, most_bytes_across, rows_of
 from napari_unet.inference.sweep import Sweep
 from napari_unet.inference.turning import turned_network
-from napari_unet.model.geometry import level_steps
 from napari_unet.model.unet import UNet
 
 if TYPE_CHECKING:
@@ -134,18 +133,13 @@ class Engine(Guarded):
         """Return how many voxels the cross-section of a sweep may have; None if there is none to be had."""
         if self._folded is None:
             return None
-        per_voxel = max(
-            bytes_across(self._folded.config, axis, self.dtype.itemsize) for axis in range(self.header.ndim)
-        )
-        return max(1, int(self.budget(memory_gb) / per_voxel))
+        return max(1, int(self.budget(memory_gb) / most_bytes_across(self._folded.config, self.dtype.itemsize)))
 
     def slab_rows(self, across: int) -> int:
         """Return how many rows of a cross-section with `across` voxels to push through the network at once."""
         if self._folded is None:
             return 1
-        rows = self._slab // max(1, across * self._folded.config.features[0] * self.dtype.itemsize)
-        step = level_steps(self._folded.config)[-1][0]
-        return max(LEAST_ROWS, rows // step * step if rows >= step else rows)
+        return rows_of(self._slab, self._folded.config, across, self.dtype.itemsize)
 
     def smaller_slabs(self, across: int) -> bool:
         """Push half as many rows at once from now on; False if there is no less."""

@@ -182,7 +182,7 @@ def segment_large(
 
 def has_objects(output: Output, settings: ObjectSettings) -> bool:
     """Whether labels are objects rather than classes."""
-    return output.instances or (output.kind == "binary" and settings.connected)
+    return output.numbered(settings.connected)
 
 
 def score_key(

@@ -20,13 +20,13 @@ from napari_unet.inference.engine import Engine, ShouldStop
 from napari_unet.inference.frames import Frames
 from napari_unet.inference.objects import ObjectSettings
 from napari_unet.inference.options import PredictOptions
+from napari_unet.inference.planning import plan_route
 from napari_unet.inference.remaining import Finished
 from napari_unet.inference.routing import Route, choose_route
 from napari_unet.inference.running import Runner, TileScores
-from napari_unet.inference.starting import small_first
 from napari_unet.inference.steering import Steer
-from napari_unet.inference.tiling import TilePlan, View, plan_tiles
-from napari_unet.inference.whole import Progress, predict_whole, segment_whole
+from napari_unet.inference.tiling import TilePlan, View
+from napari_unet.inference.whole import Progress, as_source, predict_whole, segment_whole
 
 if TYPE_CHECKING:
     from napari_unet.model.checkpoint import Checkpoint
@@ -162,26 +162,8 @@ class Predictor:
         only_view: bool,
     ) -> TilePlan:
         """Plan the tiles on the network's grid."""
-        device_gb, main_gb = self._memory or (self.options.memory_gb, self.options.memory_gb)
-        quick, most = self.engine.voxel_budget(device_gb) or (None, None)
-        across = self.engine.across_budget(device_gb)
-        if route.directions:
-            budget = memory_budget(main_gb)
-            quick = most = route.direction_voxels(self.checkpoint.header.out_channels, budget)
-        plan = plan_tiles(
-            route.source.shape,
-            route.geometry,
-            tile=self.tile,
-            voxels=quick,
-            most=most,
-            across=None if route.compute(self.engine.run) else across,
-            times=times,
-            planes=planes,
-            view=route.network_view(view),
-            only_view=only_view,
-        )
-        plan = plan if route.directions else small_first(plan, route.network_view(view))
-        return route.reaching(plan, view if only_view else None)
+        memory_gb = self._memory or (self.options.memory_gb, self.options.memory_gb)
+        return plan_route(route, self.engine, self.tile, memory_gb, view, times, planes, only_view)
 
     def stream(
         self,
@@ -273,7 +255,7 @@ class Predictor:
         ndarray of float32
             Shape ([T], C, [Z], Y, X), values 0 to 1.
         """
-        source = _source(image, axes)
+        source = as_source(image, axes)
         result = predict_whole(self, source, statistics, progress)
         if not source.has("Z"):
             result = result[:, :, 0]
@@ -309,12 +291,6 @@ class Predictor:
             In the image's axes without C. Object ids are unique over all time points, and over all planes
             unless those of a 2D model are joined.
         """
-        source = _source(image, axes, scale, units)
+        source = as_source(image, axes, scale, units)
         labels = segment_whole(self, source, settings or ObjectSettings(), statistics, progress)
         return np.ascontiguousarray(from_canonical(labels, label_axes(source.axes)))
-
-
-def _source(image: Any, axes: str | None, scale: tuple[float, ...] | None = None, units: str = "µm") -> ImageSource:
-    if isinstance(image, ImageSource):
-        return image
-    return ImageSource.from_array(image, axes=axes, scale=scale, units=units)

@@ -152,7 +152,7 @@ def check_seams(
         else decode(scores, header.output, settings)
         for scores in found
     ]
-    numbered = header.output.instances or (header.output.kind == "binary" and settings.connected)
+    numbered = header.output.numbered(settings.connected)
     differing = differing_voxels(*labels) if numbered else int(np.count_nonzero(labels[0] != labels[1]))
     return SeamResult(
         float(np.abs(found[0] - found[1]).max()),

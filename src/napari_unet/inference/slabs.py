@@ -50,3 +50,18 @@ def bytes_across(config: UNetConfig, axis: int, itemsize: int, rows: int = LEAST
         total += waiting * width * density
     slab = (rows + 2) * config.features[0] * 6
     return itemsize * (total + slab) + 4.0 * rows * (config.in_channels + 2 * config.out_channels)
+
+
+def most_bytes_across(config: UNetConfig, itemsize: int) -> float:
+    """Return `bytes_across` along the axis where it is largest."""
+    return max(bytes_across(config, axis, itemsize) for axis in range(config.ndim))
+
+
+def rows_of(slab: int, config: UNetConfig, across: int, itemsize: int) -> int:
+    """Return how many rows of a cross-section with `across` voxels make a slab of so many bytes of features.
+
+    Whole cells of the bottleneck where there are any, at least `LEAST_ROWS`.
+    """
+    rows = slab // max(1, across * config.features[0] * itemsize)
+    step = level_steps(config)[-1][0]
+    return max(LEAST_ROWS, rows // step * step if rows >= step else rows)

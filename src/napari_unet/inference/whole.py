@@ -23,6 +23,13 @@ Progress = Callable[[int, int], None]
 Frame = tuple[int, int | None, npt.NDArray[Any]]
 
 
+def as_source(image: Any, axes: str | None, scale: tuple[float, ...] | None = None, units: str = "µm") -> ImageSource:
+    """Return an image as what is read tile by tile; one that is such a source already stays as it is."""
+    if isinstance(image, ImageSource):
+        return image
+    return ImageSource.from_array(image, axes=axes, scale=scale, units=units)
+
+
 def segment_whole(
     predictor: Predictor,
     source: ImageSource,
@@ -58,7 +65,7 @@ def segment_whole(
     """
     output = predictor.checkpoint.header.output
     labels = np.zeros(source.shape, np.uint32)
-    numbered = output.instances or (output.kind == "binary" and settings.connected)
+    numbered = output.numbered(settings.connected)
     used = 0
     joiner = PlaneJoiner() if numbered and predictor.options.join_z else None
     # Objects come from half precision wherever scores are kept, so that they are the same everywhere.

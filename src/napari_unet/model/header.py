@@ -85,6 +85,10 @@ class Output:
         """Whether each label value is an object rather than a class."""
         return self.kind == "instances"
 
+    def numbered(self, connected: bool) -> bool:
+        """Whether labels are numbered objects: always for instances; of one foreground channel if `connected`."""
+        return self.instances or (self.kind == "binary" and connected)
+
 
 @dataclass(frozen=True)
 class CheckpointHeader:

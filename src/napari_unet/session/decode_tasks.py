@@ -63,7 +63,7 @@ def decode_again(context: JobContext, request: DecodeRequest) -> int:
     """
     scores = open_scores(request.scores)
     decoding = Decoding(request.output, request.objects, request.flat, memory_budget(request.memory_gb))
-    objects = request.output.instances or (request.output.kind == "binary" and request.objects.connected)
+    objects = request.output.numbered(request.objects.connected)
     joiner = PlaneJoiner() if request.joined and request.flat and objects else None
 
     def decoded(t: int, box: Box) -> npt.NDArray[np.uint32]:

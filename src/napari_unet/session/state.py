@@ -27,7 +27,7 @@ def statistics_key(header: CheckpointHeader) -> StatisticsKey:
 
 def is_instances(output: Output, connected: bool) -> bool:
     """Whether label values are objects; a foreground may be shown as connected objects."""
-    return output.instances or (output.kind == "binary" and connected)
+    return output.numbered(connected)
 
 
 def truth_key(output: Output, connected: bool = False) -> TruthKey:

@@ -27,17 +27,19 @@ class InParts:
     source: ImageSource | None
     problem: UserError | None
 
-    def id_of(self, layer: Layer) -> str | None:
-        """Return the id of a layer in the session, if it has one."""
-        raise NotImplementedError
+    if TYPE_CHECKING:  # what `ImageChoice` itself knows
 
-    def read(self) -> None:
-        """Find out again what the current layer means."""
-        raise NotImplementedError
+        def id_of(self, layer: Layer) -> str | None:
+            """Return the id of a layer in the session, if it has one."""
+            ...
 
-    def update(self, layer: Image) -> None:
-        """Find out again what a layer means and tell the session."""
-        raise NotImplementedError
+        def read(self) -> None:
+            """Find out again what the current layer means."""
+            ...
+
+        def update(self, layer: Image) -> None:
+            """Find out again what a layer means and tell the session."""
+            ...
 
     @property
     def image_id(self) -> str | None:
