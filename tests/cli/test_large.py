@@ -104,7 +104,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(call, models, big, tmp_pat
 
     with monkeypatch.context() as patch:
         patch.setattr(ScoreStore, "put", interrupted)
-        patch.setattr("napari_unet.inference.predictor.plan_tiles", smaller_tiles())
+        patch.setattr("napari_unet.inference.planning.plan_tiles", smaller_tiles())
         with contextlib.suppress(KeyboardInterrupt):
             call(*command, "-o", out)
     assert [path.name for path in out.iterdir()] == [".big_labels.partial"]

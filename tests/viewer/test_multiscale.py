@@ -103,8 +103,12 @@ def test_segment_correct_and_move(panel: Any, visible_viewer: Any, screen: Any, 
     centre = np.array(result.layer.data.shape) // 2
     result.layer.selected_label, result.layer.brush_size, result.layer.mode = 999, 5, "paint"
     world = np.asarray(result.layer.data_to_world(centre))
+    shown.visible = False
     screen.click(world[-2:])
     screen.pump(0.2)
+    link.pyramids.ensure(image_id)
+    assert not shown.visible  # what the user hides stays hidden
+    shown.visible = True
     truth = session.labels(area_id).truth
     assert truth.labels[0, 0][tuple(centre)] == 999 and truth.known[0, 0][tuple(centre)]
     session.save()

@@ -39,12 +39,19 @@ class Looking:
         self._events = (camera.events.center, camera.events.zoom, dims.events.current_step, dims.events.order)
         for event in self._events:
             event.connect(self._moved)
+        session.events.job_changed.connect(self._on_job)
 
     def close(self) -> None:
         """Stop following."""
         self._timer.stop()
         for event in self._events:
             event.disconnect(self._moved)
+        self.session.events.job_changed.disconnect(self._on_job)
+
+    def _on_job(self, name: str) -> None:
+        """Forget what was told: the next segmentation has not heard it."""
+        if name == "segment" and "segment" not in self.session.jobs:
+            self._told = None
 
     def _moved(self, event: Any = None) -> None:
         if "segment" in self.session.jobs and not self._timer.isActive():

@@ -179,8 +179,9 @@ class PyramidLayers:
         made = self._layers.get((image_id, pyramid)) or self._of_earlier_panel(pyramid)
         if made is None:
             made = self._make(image_id, pyramid)
-        self._layers[image_id, pyramid] = made
-        self.sync()
+        if self._layers.get((image_id, pyramid)) is not made:
+            self._layers[image_id, pyramid] = made
+            self.sync()
         return made
 
     def _make(self, image_id: str, pyramid: LabelPyramid) -> Labels:
