@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 
 class UserError(Exception):
     """An error whose text is meant for the person at the screen.
@@ -75,3 +77,9 @@ class ConfirmationNeeded(UserError):
     def __init__(self, message: str, hint: str = "", count: int = 0) -> None:
         super().__init__(message, hint)
         self.count = count
+
+
+def disk_advice(error: OSError, full: str) -> str:
+    """Return what to do about a file that could not be written: `full` if the disk has no room."""
+    no_room = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full if no_room else "Check that the folder exists and may be written to."

@@ -12,8 +12,7 @@ import zarr
 
 from napari_unet.cli import large
 from napari_unet.errors import OutputError
-from napari_unet.inference import agreement
-from napari_unet.inference import large as blockwise
+from napari_unet.inference import agreement, blocks
 from napari_unet.inference.keeping import ScoreStore
 from napari_unet.io.images import open_image, read_image
 from napari_unet.io.labels import read_labels
@@ -38,8 +37,8 @@ def big(tmp_path):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(blockwise, "PLANE_CHUNK", (1, 64, 64))
-    monkeypatch.setattr(blockwise, "PLANE_MARGIN", (0, 32, 32))
+    monkeypatch.setattr(blocks, "PLANE_CHUNK", (1, 64, 64))
+    monkeypatch.setattr(blocks, "PLANE_MARGIN", (0, 32, 32))
     monkeypatch.setattr(large, "needs_disk", lambda *_: True)
     monkeypatch.setattr(agreement, "_IN_MEMORY", 1000)
 

@@ -14,9 +14,10 @@ from scipy import ndimage
 from napari_unet.errors import CheckpointError
 from napari_unet.image.normalize import Normalization
 from napari_unet.image.source import ImageSource
-from napari_unet.inference import agreement, large
+from napari_unet.inference import agreement, blocks
+from napari_unet.inference.blocks import block_size
 from napari_unet.inference.keeping import ScoreStore, open_scores, sample_of
-from napari_unet.inference.large import block_size, frames_of, segment_large
+from napari_unet.inference.large import frames_of, segment_large
 from napari_unet.inference.objects import ObjectSettings, decode
 from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.planes import PlaneJoiner
@@ -35,10 +36,10 @@ FEW = {"max_examples": 8, "deadline": None, "suppress_health_check": [HealthChec
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Blocks and chunks so small that the images of these tests have many of them."""
-    monkeypatch.setattr(large, "PLANE_CHUNK", (1, 32, 32))
-    monkeypatch.setattr(large, "VOLUME_CHUNK", (4, 16, 16))
-    monkeypatch.setattr(large, "PLANE_MARGIN", (0, 24, 24))
-    monkeypatch.setattr(large, "VOLUME_MARGIN", (6, 12, 12))
+    monkeypatch.setattr(blocks, "PLANE_CHUNK", (1, 32, 32))
+    monkeypatch.setattr(blocks, "VOLUME_CHUNK", (4, 16, 16))
+    monkeypatch.setattr(blocks, "PLANE_MARGIN", (0, 24, 24))
+    monkeypatch.setattr(blocks, "VOLUME_MARGIN", (6, 12, 12))
 
 
 def image(*shape, seed=0):

@@ -74,6 +74,36 @@ def test_a_large_image_is_segmented_onto_the_disk(large):
         session.ensure_labels(image_id)
 
 
+@pytest.mark.parametrize("in_blocks", [False, True])
+def test_other_settings_need_no_network(large, monkeypatch, in_blocks):
+    session, image_id = large
+    before = shown(session, image_id)
+    area_id = session.set_area(image_id, 0, VIEW)
+    paint(session, area_id, as_box((0, 5, 5), (1, 9, 9)), 900)
+    monkeypatch.setattr("napari_unet.session.tasks.segment", None)
+    if in_blocks:
+        monkeypatch.setattr("napari_unet.inference.decoding.Decoding.fits_as_labels", lambda self, box: False)
+    sizes = np.bincount(before.ravel())[1:]
+    least = int(np.median(sizes[sizes > 0]))
+    session.decode(image_id, replace(session.settings.objects, min_size=least), (0, VIEW))
+    after = shown(session, image_id)
+    kept = np.flatnonzero(np.bincount(before.ravel()) >= least)
+    other = np.ones(before.shape, bool)
+    other[VIEW[1:]] = False
+    assert same_partition(np.where(other & np.isin(before, kept), before, 0), np.where(other, after, 0))
+    assert (after[VIEW[1:]][5:9, 5:9] == 900).all(), "what the user said stays"
+    assert session.labels(area_id).truth.prediction[0].any()
+    assert session.shown_origin(image_id).settings["objects"]["min_size"] == least
+    assert session.pyramid(image_id).notes["origin"]["settings"]["objects"]["min_size"] == least
+
+
+def test_scores_of_a_large_image_move_with_the_project(large, tmp_path):
+    session, image_id = large
+    session.move_project(tmp_path / "elsewhere")
+    session.decode(image_id, replace(session.settings.objects, min_size=10**6))
+    assert not shown(session, image_id).any()
+
+
 def test_a_work_area_begins_with_the_labels_there_and_its_strokes_land_there(large):
     session, image_id = large
     before = shown(session, image_id)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from napari_unet.errors import OutputError
 from napari_unet.image.boxes import whole
 from napari_unet.image.source import ImageSource
-from napari_unet.inference import large
+from napari_unet.inference import blocks
 from napari_unet.inference.objects import ObjectSettings
 from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.running import Runner
@@ -141,8 +141,8 @@ def test_the_session_goes_on_after_a_stop(session, model_path, small_tiles, monk
 def test_large_frames_give_the_same_labels_block_by_block(
     model_path, small_tiles, tmp_path, monkeypatch, axes, join, memory_gb
 ):
-    monkeypatch.setattr(large, "PLANE_CHUNK", (1, 64, 64))
-    monkeypatch.setattr(large, "PLANE_MARGIN", (0, 32, 32))
+    monkeypatch.setattr(blocks, "PLANE_CHUNK", (1, 64, 64))
+    monkeypatch.setattr(blocks, "PLANE_MARGIN", (0, 32, 32))
     image = many() if axes == "YX" else np.stack([many(seed=n // 2) for n in range(3)])
     source = ImageSource.from_array(image, axes)
     request = SegmentRequest(

@@ -81,6 +81,14 @@ def test_segment_correct_and_move(panel: Any, visible_viewer: Any, screen: Any, 
         finest = np.asarray(layer.world_to_data(shown.data_to_world(middle)))
         np.testing.assert_allclose(finest, (middle + 0.5) * 2 - 0.5, atol=1e-6)
 
+    # Other settings are applied without the network, as with any image.
+    panel.segment.editors["min_size"].value = 10**6
+    screen.wait_until(lambda: not session.jobs and not np.asarray(shown.data[0]).any())
+    panel.segment.editors["min_size"].value = 0
+    screen.wait_until(lambda: not session.jobs and np.asarray(shown.data[0]).any())
+    screen.pump(0.2)
+    labels = np.asarray(shown.data[0])
+
     # The middle of the image becomes the work area.
     viewer.scene.camera.zoom *= 3
     screen.pump(0.3)

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_unet.cli import console, inputs
-from napari_unet.cli.options import OBJECTS, OPTIONS, add_device_options, add_image_options, add_settings, settings_from
+from napari_unet.cli.options import (
+    OBJECTS,
+    OPTIONS,
+    add_device_options,
+    add_image_options,
+    add_memory_option,
+    add_settings,
+    settings_from,
+)
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.objects import ObjectSettings
 from napari_unet.inference.options import PredictOptions
@@ -27,6 +35,7 @@ def configure(parser: argparse.ArgumentParser, name: str) -> None:
     add_image_options(parser)
     add_settings(parser, ObjectSettings, OBJECTS, "objects")
     add_settings(parser, PredictOptions, OPTIONS, "running the model")
+    add_memory_option(parser)
     add_device_options(parser)
 
 

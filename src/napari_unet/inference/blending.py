@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.image.boxes import Box, Triple, extent, inside, overlap
+from napari_unet.inference.neighbours import Neighbours
 from napari_unet.inference.tiling import Tile, TilePlan
 
 Scores = npt.NDArray[np.float32]
@@ -90,13 +91,10 @@ class Window:
 
     def __init__(self, plan: TilePlan) -> None:
         self._plan = plan
-        frames: dict[tuple[int, int | None], list[Tile]] = {}
-        for tile in plan.tiles:
-            frames.setdefault((tile.t, tile.z), []).append(tile)
-        self._frames = frames
+        self._tiles = Neighbours(plan.tiles, plan.step)
         self._waiting: dict[int, set[int]] = {}  # tile → neighbours that it still needs
         self._held: dict[int, Scores] = {}
-        self._neighbours: dict[int, list[Tile]] = {}
+        self._near_to: dict[int, list[Tile]] = {}
 
     def part(self, tile: Tile) -> Box:
         """Return the outer box."""
@@ -137,13 +135,9 @@ class Window:
 
     def _near(self, tile: Tile) -> list[Tile]:
         """Return the tiles, itself included, whose outer boxes reach into this tile or the other way round."""
-        if tile.index not in self._neighbours:
-            self._neighbours[tile.index] = [
-                other
-                for other in self._frames[tile.t, tile.z]
-                if overlap(other.outer, tile.inner) or overlap(other.inner, tile.outer)
-            ]
-        return self._neighbours[tile.index]
+        if tile.index not in self._near_to:
+            self._near_to[tile.index] = self._tiles.of(tile)
+        return self._near_to[tile.index]
 
     def _computed(self, tile: Tile) -> bool:
         return tile.index in self._held

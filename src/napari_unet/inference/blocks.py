@@ -14,10 +14,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 
 from napari_unet.image.boxes import Box, Triple, grow, overlap, triple
+from napari_unet.inference.keeping import PLANE_CHUNK, VOLUME_CHUNK
 
 Region = tuple[int, Box]
+
+DECODING_BYTES = 100  # per voxel of a block, at the worst
+SHARE = 4  # this part of the memory is for decoding
+PLANE_MARGIN = (0, 128, 128)
+VOLUME_MARGIN = (16, 24, 24)
 
 
 @dataclass(frozen=True)
@@ -100,3 +107,35 @@ class BlockPlan:
                 strip = overlap(other.outer, block.outer)
                 if strip is not None:
                     yield other, strip
+
+
+def block_size(shape: Sequence[int], flat: bool, budget: int) -> tuple[Triple, Triple]:
+    """Return core and margin of the blocks in which a large image is decoded.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        (Z, Y, X) of the image.
+    flat : bool
+        Planes are decoded on their own.
+    budget : int
+        Bytes of memory to work with; a quarter is for decoding.
+
+    Examples
+    --------
+    >>> block_size((1, 20000, 30000), True, 10**9)
+    ((1, 1024, 1024), (0, 128, 128))
+    """
+    unit, margin = (PLANE_CHUNK, PLANE_MARGIN) if flat else (VOLUME_CHUNK, VOLUME_MARGIN)
+    most = budget // SHARE // DECODING_BYTES
+    core = list(unit)
+    while True:
+        # The shortest axis grows first, as long as the image goes on there.
+        growing = [axis for axis in range(3) if core[axis] < shape[axis] and not (flat and axis == 0)]
+        for axis in sorted(growing, key=lambda a: core[a]):
+            larger = [n * 2 if a == axis else n for a, n in enumerate(core)]
+            if prod(min(n + 2 * m, s) for n, m, s in zip(larger, margin, shape, strict=True)) <= most:
+                core = larger
+                break
+        else:
+            return triple(core), triple(margin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from math import prod
 
 import numpy as np
@@ -32,16 +33,26 @@ class Frames:
         The model's.
     flat : bool
         The network is 2D.
+    ahead : bool
+        Read the next stripe in a thread meanwhile.
     """
 
-    def __init__(self, source: ImageSource, statistics: Statistics, normalization: Normalization, flat: bool) -> None:
+    def __init__(
+        self,
+        source: ImageSource,
+        statistics: Statistics,
+        normalization: Normalization,
+        flat: bool,
+        ahead: bool = False,
+    ) -> None:
         self.source = source
         self.statistics = statistics
         self.normalization = normalization
         self.flat = flat
         self._key: tuple[int, int | None] | None = None
         self._kept = np.zeros((0, 0, 0, 0), np.float32)
-        self._stripes: dict[tuple[int, ...], npt.NDArray[np.float32]] = {}
+        self._stripes: dict[tuple[int, ...], Future[npt.NDArray[np.float32]]] = {}
+        self._reader = ThreadPoolExecutor(1, "stripes") if ahead else None
 
     def tile(self, t: int, outer: Box) -> npt.NDArray[np.float32]:
         """Return a new array (1, C, [Z], Y, X) over a box that may reach beyond the image's far side.
@@ -85,21 +96,31 @@ class Frames:
         if edge < 2 * rows:
             return self._read(t, box)
         first, last = box[axis].start // edge, (box[axis].stop - 1) // edge
-        parts = [self._stripe(t, box, axis, n * edge, (n + 1) * edge) for n in range(first, last + 1)]
+        coming = [self._stripe(t, box, axis, n * edge, (n + 1) * edge) for n in range(first, last + 1)]
+        if self._reader is not None and (last + 1) * edge < self.source.shape[1 + axis]:
+            self._stripe(t, box, axis, (last + 1) * edge, (last + 2) * edge)
+        parts = [stripe.result() for stripe in coming]
         joined = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1 + axis)
         cut = [slice(None)] * 4
         cut[1 + axis] = slice(box[axis].start - first * edge, box[axis].stop - first * edge)
         return joined[tuple(cut)]
 
-    def _stripe(self, t: int, box: Box, axis: int, start: int, stop: int) -> npt.NDArray[np.float32]:
+    def _stripe(self, t: int, box: Box, axis: int, start: int, stop: int) -> Future[npt.NDArray[np.float32]]:
         spans = list(box)
         spans[axis] = slice(start, min(stop, self.source.shape[1 + axis]))
         key = (t, axis, *(bound for span in spans for bound in (span.start, span.stop)))
         if key not in self._stripes:
-            while len(self._stripes) >= _KEPT_STRIPES:
+            while len(self._stripes) >= _KEPT_STRIPES + (self._reader is not None):
                 del self._stripes[next(iter(self._stripes))]
-            self._stripes[key] = self._read(t, (spans[0], spans[1], spans[2]))
+            self._stripes[key] = self._asked(t, (spans[0], spans[1], spans[2]))
         return self._stripes[key]
+
+    def _asked(self, t: int, box: Box) -> Future[npt.NDArray[np.float32]]:
+        if self._reader is not None:
+            return self._reader.submit(self._read, t, box)
+        read: Future[npt.NDArray[np.float32]] = Future()
+        read.set_result(self._read(t, box))
+        return read
 
     def _read(self, t: int, box: Box) -> npt.NDArray[np.float32]:
         return apply(self.source.read(t, box), self.statistics, self.normalization)

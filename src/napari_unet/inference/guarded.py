@@ -51,6 +51,11 @@ class Guarded:
         self._should_stop: ShouldStop | None = None
         self._layout = torch.channels_last if header.ndim == 2 else torch.channels_last_3d
 
+    @property
+    def overlaps(self) -> bool:
+        """Whether to read the image and use the scores meanwhile: on the CPU that would take the window's core."""
+        return self.device.kind != "cpu"
+
     def _attempt(
         self, compute: Callable[[], T], should_stop: ShouldStop | None, where: str, shape: tuple[int, ...]
     ) -> T:

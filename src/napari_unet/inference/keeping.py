@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.errors import OutputError
+from napari_unet.errors import OutputError, disk_advice
 from napari_unet.image.boxes import Box, Triple, as_box, overlap, volume
 from napari_unet.image.source import ImageSource
 
@@ -265,5 +265,5 @@ def sample_of(source: ImageSource) -> int:
 def _refused(path: Path, error: OSError) -> OutputError:
     return OutputError(
         f"The scores cannot be kept in {str(path.parent)!r}: {error.strerror or error}.",
-        "Free some space, then go on: the tiles that are finished stay.",
+        disk_advice(error, "Free some space, then go on: the tiles that are finished stay."),
     )

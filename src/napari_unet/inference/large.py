@@ -11,8 +11,8 @@ from the tiles that are finished.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,28 +20,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.image.boxes import Box, Triple, triple, whole
+from napari_unet.image.boxes import Box, whole
 from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.blocks import BlockPlan, Region
-from napari_unet.inference.keeping import PLANE_CHUNK, VOLUME_CHUNK, ScoreStore, chunk_of
+from napari_unet.inference.blocks import BlockPlan, Region, block_size
+from napari_unet.inference.decoding import Decoding
+from napari_unet.inference.keeping import ScoreStore, chunk_of
 from napari_unet.inference.objects import ObjectSettings, decode
-from napari_unet.inference.smoothing import smoothed_part
-from napari_unet.inference.stacking import StackJoiner
-from napari_unet.inference.stitching import Labels, Run, Stitcher, call
+from napari_unet.inference.stitching import Labels, Run, call
 
 if TYPE_CHECKING:
     from napari_unet.inference.predictor import Predictor
     from napari_unet.inference.tiling import TilePlan
-    from napari_unet.model.header import Output
 
 Write = Callable[[int, Box, Labels], None]
 Progress = Callable[[int, int], None]
 
-DECODING_BYTES = 100  # per voxel of a block, at the worst
-PLANE_MARGIN = (0, 128, 128)
-VOLUME_MARGIN = (16, 24, 24)
-_SHARE = 4  # this part of the budget is for decoding
 _SMALL = 64  # scores of up to this part of it are mapped into memory
 
 
@@ -123,9 +117,9 @@ def segment_large(
     predictor = predictor.for_job()
     plan = predictor.plan(source)
     statistics = statistics or predictor.measure(source)
-    objects = has_objects(output, settings)
+    decoding = Decoding(output, settings, plan.flat, budget, fresh(folder / "joining"))
     # Classes and masks are decided voxel by voxel, and take less space than scores, unless these are smoothed first.
-    kept = objects or (output.kind == "binary" and settings.smooth > 0)
+    kept = decoding.beyond_a_voxel
     shape = (source.n_times, header.out_channels if kept else 1, *source.shape[1:])
     store = ScoreStore(
         folder / "scores.npy",
@@ -136,12 +130,12 @@ def segment_large(
         limit=budget // _SMALL,
     )
     resumed = store.finished_voxels / prod(source.shape)
-    core, margin = block_size(source.shape[1:], plan.flat, budget)
     stream = predictor.stream(
         source, statistics, should_stop=should_stop, finished=lambda tile: store.finished(tile.t, tile.inner)
     )
-    regions = frames_of(source, plan.flat)
-    blocks = len(BlockPlan(regions, core, margin).blocks)
+    frames = frames_of(source, plan.flat)
+    core, _ = block_size(source.shape[1:], plan.flat, budget)
+    blocks = len(BlockPlan(frames, core, (0, 0, 0)).blocks)
     tiles = 0
     for one in stream:
         if not one.complete:
@@ -158,31 +152,14 @@ def segment_large(
         if progress is not None:
             progress(tiles + done * blocks // total, tiles + blocks)
 
-    if objects:
-        stitcher = Stitcher(
-            store.array, regions, output, settings, core=core, margin=margin, folder=fresh(folder / "joining"), run=run
-        )
-        stack = plan.flat and predictor.options.join_z and source.shape[1] > 1
-        joiner = StackJoiner(write, source.shape[2:], folder / "joining") if stack else None
-        for block, labels in stitcher.blocks(progress=step):
-            (write if joiner is None else joiner.put)(block.t, block.core, labels)
-        if joiner is None:
-            return LargeResult(stitcher.count, resumed, statistics)
-        joiner.close()
-        return LargeResult(joiner.count, resumed, statistics)
-    for n, block in enumerate(BlockPlan(regions, core, (0, 0, 0)).blocks):
-        if kept:
-            part = smoothed_part(store.array, block.t, block.core, regions[block.region][1], settings.smooth)
-            write(block.t, block.core, decode(part, output, replace(settings, smooth=0)))
-        else:
+    if not kept:
+        for n, block in enumerate(BlockPlan(frames, core, (0, 0, 0)).blocks):
             write(block.t, block.core, np.asarray(store.array[(block.t, 0, *block.core)], np.uint32))
-        step(n + 1, blocks)
-    return LargeResult(None, resumed, statistics)
-
-
-def has_objects(output: Output, settings: ObjectSettings) -> bool:
-    """Whether labels are objects rather than classes."""
-    return output.numbered(settings.connected)
+            step(n + 1, blocks)
+        return LargeResult(None, resumed, statistics)
+    join = plan.flat and predictor.options.join_z and source.shape[1] > 1
+    count = decoding.blocks(store.array, frames, write, join=join, progress=step, run=run)
+    return LargeResult(count if decoding.numbered else None, resumed, statistics)
 
 
 def score_key(
@@ -211,38 +188,6 @@ def frames_of(source: ImageSource, flat: bool) -> list[Region]:
     if not flat:
         return [(t, whole((depth, height, width))) for t in range(times)]
     return [(t, (slice(z, z + 1), slice(0, height), slice(0, width))) for t in range(times) for z in range(depth)]
-
-
-def block_size(shape: Sequence[int], flat: bool, budget: int) -> tuple[Triple, Triple]:
-    """Return core and margin of the blocks in which a large image is decoded.
-
-    Parameters
-    ----------
-    shape : sequence of int
-        (Z, Y, X) of the image.
-    flat : bool
-        Planes are decoded on their own.
-    budget : int
-        Bytes of memory to work with; a quarter is for decoding.
-
-    Examples
-    --------
-    >>> block_size((1, 20000, 30000), True, 10**9)
-    ((1, 1024, 1024), (0, 128, 128))
-    """
-    unit, margin = (PLANE_CHUNK, PLANE_MARGIN) if flat else (VOLUME_CHUNK, VOLUME_MARGIN)
-    most = budget // _SHARE // DECODING_BYTES
-    core = list(unit)
-    while True:
-        # The shortest axis grows first, as long as the image goes on there.
-        growing = [axis for axis in range(3) if core[axis] < shape[axis] and not (flat and axis == 0)]
-        for axis in sorted(growing, key=lambda a: core[a]):
-            larger = [n * 2 if a == axis else n for a, n in enumerate(core)]
-            if prod(min(n + 2 * m, s) for n, m, s in zip(larger, margin, shape, strict=True)) <= most:
-                core = larger
-                break
-        else:
-            return triple(core), triple(margin)
 
 
 def fresh(folder: Path) -> Path:

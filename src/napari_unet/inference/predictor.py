@@ -15,6 +15,7 @@ from napari_unet.image.boxes import triple
 from napari_unet.image.memory import memory_budget
 from napari_unet.image.normalize import Statistics, measure
 from napari_unet.image.source import ImageSource
+from napari_unet.inference.ahead import ahead
 from napari_unet.inference.channels import match_channels, matched_source
 from napari_unet.inference.engine import Engine, ShouldStop
 from napari_unet.inference.frames import Frames
@@ -222,11 +223,13 @@ class Predictor:
         if statistics is None or len(statistics.offset) != header.in_channels:
             statistics = self.measure(source)
         self._runner.begin(route.notes)
-        frames = Frames(route.source, statistics, header.normalization, route.flat)
+        frames = Frames(route.source, statistics, header.normalization, route.flat, ahead=self.engine.overlaps)
         self._runner.check(plan, frames)
         compute = route.compute(self.engine.run)
         parts = self._runner.tiles(plan, frames, should_stop, compute, route.margin, route.steered(steer))
         scores = route.scores(parts, plan)
+        if self.engine.overlaps:
+            scores = ahead(scores)
         return scores if finished is None else (one for one in scores if not finished(one.tile))
 
     def predict(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from napari_unet.image.boxes import overlap
+from napari_unet.inference.neighbours import Neighbours
 from napari_unet.inference.tiling import Tile, TilePlan
 
 Finished = Callable[[Tile], bool]
@@ -26,13 +26,6 @@ def remaining(plan: TilePlan, finished: Finished) -> TilePlan:
     """
     left = [tile for tile in plan.tiles if not finished(tile)]
     if not plan.exact and len(left) < len(plan.tiles):
-        frames: dict[tuple[int, int | None], list[Tile]] = {}
-        for tile in left:
-            frames.setdefault((tile.t, tile.z), []).append(tile)
-        left = [tile for tile in plan.tiles if any(_meet(tile, other) for other in frames.get((tile.t, tile.z), ()))]
+        waiting = Neighbours(left, plan.step)
+        left = [tile for tile in plan.tiles if waiting.of(tile)]
     return replace(plan, tiles=tuple(replace(tile, index=n) for n, tile in enumerate(left)))
-
-
-def _meet(one: Tile, other: Tile) -> bool:
-    """Whether one of two tiles takes part in the scores of the other."""
-    return overlap(one.outer, other.inner) is not None or overlap(one.inner, other.outer) is not None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.errors import OutputError, UserError
+from napari_unet.errors import OutputError, UserError, disk_advice
 from napari_unet.image.boxes import Box, as_box, clip
 from napari_unet.project.folder import read_json, write_json
 
@@ -72,7 +72,7 @@ class LabelPyramid:
         except OSError as error:
             raise OutputError(
                 f"The labels cannot be kept in '{path}': {error.strerror or error}.",
-                "Free some space, or move the project.",
+                disk_advice(error, "Free some space, or move the project."),
             ) from error
         if tuple(self.levels[0].shape) != tuple(shape) or self.levels[0].dtype != np.dtype(dtype):
             raise UserError(
@@ -146,7 +146,7 @@ class LabelPyramid:
         except OSError as error:
             raise OutputError(
                 f"The labels cannot be written to '{self.path}': {error.strerror or error}.",
-                "Free some space; what was written stays.",
+                disk_advice(error, "Free some space; what was written stays."),
             ) from error
 
     def level_box(self, box: Box, level: int) -> Box:

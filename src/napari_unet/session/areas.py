@@ -19,7 +19,6 @@ from napari_unet.project.folder import WorkFolder
 from napari_unet.session.describing import area_from_json, says_something
 from napari_unet.session.large import area_box
 from napari_unet.session.pyramid_export import PyramidExport
-from napari_unet.session.pyramid_writing import WorkedOn
 from napari_unet.session.state import Area, ImageState, LabelState
 
 
@@ -95,18 +94,25 @@ class Areas(PyramidExport):
             found = self._add_area(image, t, box)
         self._current_areas[image_id] = found
         self.ensure_labels(found)
-        for one in self.worked_on(image_id):
-            if one.image_id == found:
-                self._gather(one)
+        self._gather(found)
         self.events.images_changed.emit()
         self.events.area_changed.emit(image_id)
         return found
 
     def enter_area(self, area_id: str) -> None:
-        """Take up an earlier work area; nothing happens for an image that is none."""
+        """Take up an earlier work area; nothing happens for an image that is none.
+
+        Raises
+        ------
+        UserError
+            If a stroke is under way.
+        """
         area = self.image(area_id).area
         if area is not None and self._current_areas.get(area.parent) != area_id:
+            for other in self.worked_on(area.parent):
+                self.need_lifted(other.labels)
             self._current_areas[area.parent] = area_id
+            self._gather(area_id)
             self.events.area_changed.emit(area.parent)
 
     def leave_area(self, image_id: str) -> None:
@@ -146,11 +152,14 @@ class Areas(PyramidExport):
             self._hand_over(other.area, other.labels.truth, area, truth)
         return labels
 
-    def _gather(self, one: WorkedOn) -> None:
+    def _gather(self, area_id: str) -> None:
         """Move what is known in other areas where an area lies over them into it, since it is taken up again."""
-        for other in self.worked_on(one.area.parent):
-            if other.image_id != one.image_id:
-                self._hand_over(other.area, other.labels.truth, one.area, one.labels.truth)
+        area, labels = self.images[area_id].area, self.labels(area_id)
+        if area is None or labels is None:
+            return
+        for other in self.worked_on(area.parent):
+            if other.image_id != area_id:
+                self._hand_over(other.area, other.labels.truth, area, labels.truth)
 
     def _hand_over(self, old: Area, before: Truth, new: Area, after: Truth) -> None:
         """Move what is known where two areas overlap, so that it is known, and corrected, in one place."""

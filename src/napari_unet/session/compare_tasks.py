@@ -12,6 +12,7 @@ import numpy.typing as npt
 from napari_unet.image.boxes import Box, extent, inside, union
 from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
+from napari_unet.inference.decoding import Decoding
 from napari_unet.inference.objects import ObjectSettings
 from napari_unet.inference.options import PredictOptions
 from napari_unet.jobs import JobContext
@@ -24,7 +25,7 @@ from napari_unet.learning.changes import (
     objects_sentence,
 )
 from napari_unet.model.header import Output
-from napari_unet.session.tasks import decode_frame, predictor_for
+from napari_unet.session.tasks import predictor_for
 
 Labels = npt.NDArray[np.uint32]
 
@@ -137,7 +138,7 @@ def view_labels(
 def _decoded(
     context: JobContext, scores: npt.NDArray[np.float32], request: CompareRequest, output: Output, flat: bool
 ) -> Labels:
-    labels: Labels = context.run(decode_frame, scores, output, request.objects, flat)
+    labels: Labels = context.run(Decoding(output, request.objects, flat, 0).decode, scores)
     return labels
 
 

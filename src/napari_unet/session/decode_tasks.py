@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_unet.image.boxes import Box, as_box, extent, grow, inside, overlap, volume
 from napari_unet.image.memory import memory_budget
+from napari_unet.inference.decoding import Decoding
 from napari_unet.inference.keeping import open_scores
 from napari_unet.inference.objects import ObjectSettings
 from napari_unet.inference.planes import PlaneJoiner
 from napari_unet.inference.tiling import View
 from napari_unet.jobs import JobContext
 from napari_unet.model.header import Output
-from napari_unet.session.frames import Decoding, LabelBlock
+from napari_unet.session.frames import LabelBlock
 
 _AROUND = 64  # voxels decoded around what is in view, so that objects at its edge are whole
 _WORTH = 4  # a frame this many times larger than its part in view is preceded by that part
@@ -59,21 +63,40 @@ def decode_again(context: JobContext, request: DecodeRequest) -> int:
     """Decode kept scores with other settings; returns the largest id.
 
     Reports `LabelBlock` after `LabelBlock`: where a frame is much larger than its part in view, first that
-    part by itself, provisionally; then every frame as a whole, those in view first.
+    part by itself, provisionally; then every frame as a whole, those in view first, or block by block where a
+    frame is too large for that.
     """
     scores = open_scores(request.scores)
-    decoding = Decoding(request.output, request.objects, request.flat, memory_budget(request.memory_gb))
-    objects = request.output.numbered(request.objects.connected)
-    joiner = PlaneJoiner() if request.joined and request.flat and objects else None
-
-    def decoded(t: int, box: Box) -> npt.NDArray[np.uint32]:
-        return decoding.found(scores, t, box, context.run)
-
+    memory, folder = memory_budget(request.memory_gb), Path(request.scores).parent
+    decoding = Decoding(request.output, request.objects, request.flat, memory, folder)
     frames = in_view_first(request.frames, request.view)
+    _decode_view(context, request, decoding, scores, frames)
+    join = request.joined and request.flat and decoding.numbered
+    if not all(decoding.fits_as_labels(box) for _, box in frames):
+        return _decode_blocks(context, request, decoding, scores, join)
+    joiner = PlaneJoiner() if join else None
+    last = 0
+    for n, (t, box) in enumerate(frames):
+        context.check()
+        labels = decoding.frame(scores, t, box, context.run)
+        if joiner is not None:
+            labels = joiner.add(box[0].start, labels[0], t)[None]
+        elif decoding.numbered:
+            labels[labels > 0] += last
+        last = max(last, int(labels.max(initial=0)))
+        context.report(LabelBlock(t, box, labels, provisional=False))
+        context.progress(n + 1, len(frames), "decoding")
+    return last
+
+
+def _decode_view(
+    context: JobContext, request: DecodeRequest, decoding: Decoding, scores: Any, frames: Sequence[tuple[int, Box]]
+) -> None:
+    """Report what the frames show in view, provisionally, where they are much larger than that."""
     for t, box in frames:
         seen = None if request.view is None or request.view[0] != t else overlap(request.view[1], box)
         if seen is None:
-            break
+            return
         around = grow(inside(seen, box), (0, _AROUND, _AROUND) if request.flat else (_AROUND,) * 3, extent(box))
         corner = [b.start for b in box]
         here = as_box(
@@ -81,21 +104,22 @@ def decode_again(context: JobContext, request: DecodeRequest) -> int:
             [c + a.stop for c, a in zip(corner, around, strict=True)],
         )
         if _WORTH * volume(here) > volume(box):
-            break
-        labels = decoded(t, here)[inside(seen, here)]
+            return
+        labels = decoding.frame(scores, t, here, context.run)[inside(seen, here)]
         context.report(LabelBlock(t, seen, labels, provisional=True))
-    last = 0
-    for n, (t, box) in enumerate(frames):
-        context.check()
-        labels = decoded(t, box)
-        if joiner is not None:
-            labels = joiner.add(box[0].start, labels[0], t)[None]
-        elif objects:
-            labels[labels > 0] += last
-        last = max(last, int(labels.max(initial=0)))
+
+
+def _decode_blocks(context: JobContext, request: DecodeRequest, decoding: Decoding, scores: Any, join: bool) -> int:
+    """Report the labels of frames that are too large for the memory block by block; return the largest id."""
+
+    def give(t: int, box: Box, labels: npt.NDArray[np.uint32]) -> None:
         context.report(LabelBlock(t, box, labels, provisional=False))
-        context.progress(n + 1, len(frames), "decoding")
-    return last
+
+    def progress(done: int, total: int) -> None:
+        context.progress(done, total, "decoding")
+
+    frames = sorted(request.frames, key=lambda frame: (frame[0], frame[1][0].start))
+    return decoding.blocks(scores, frames, give, join=join, progress=progress, run=context.run)
 
 
 def decoded_settings(settings: dict[str, object], objects: ObjectSettings, joined: bool) -> dict[str, object]:

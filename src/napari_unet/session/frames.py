@@ -12,14 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.image.boxes import Box, inside, union, volume
+from napari_unet.image.boxes import Box, union
+from napari_unet.inference.decoding import Decoding
 from napari_unet.inference.keeping import ScoreStore, chunk_of
-from napari_unet.inference.large import DECODING_BYTES, block_size, has_objects
-from napari_unet.inference.objects import ObjectSettings, decode
 from napari_unet.inference.planes import PlaneJoiner
-from napari_unet.inference.stacking import StackJoiner
-from napari_unet.inference.stitching import Stitcher
-from napari_unet.model.header import Output
 
 if TYPE_CHECKING:
     from napari_unet.inference.tiling import Tile, TilePlan
@@ -43,64 +39,6 @@ class LabelBlock:
     box: Box
     labels: Labels
     provisional: bool
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How scores become labels, and with how much memory.
-
-    Parameters
-    ----------
-    output : Output
-        What the channels mean.
-    objects : ObjectSettings
-        Threshold and so on.
-    flat : bool
-        A frame is a plane.
-    budget : int
-        Bytes to work with.
-    """
-
-    output: Output
-    objects: ObjectSettings
-    flat: bool
-    budget: int
-
-    def decode(self, scores: npt.NDArray[Any]) -> Labels:
-        """Decode (C, Z, Y, X) scores; a plane of a 2D network is decoded as a plane."""
-        return decode_frame(scores, self.output, self.objects, self.flat)
-
-    def fits(self, box: Box) -> bool:
-        """Whether a frame can be decoded at once."""
-        return volume(box) * DECODING_BYTES <= self.budget
-
-    def fits_as_labels(self, box: Box) -> bool:
-        """Whether the labels of a frame fit into a quarter of the memory."""
-        return volume(box) * 4 <= self.budget // 4
-
-    def stitcher(self, scores: Any, frames: list[tuple[int, Box]], folder: Path, run: Run) -> Stitcher:
-        """Return what decodes frames block by block."""
-        core, margin = block_size(scores.shape[2:], self.flat, self.budget)
-        return Stitcher(scores, frames, self.output, self.objects, core=core, margin=margin, folder=folder, run=run)
-
-    def found(self, scores: Any, t: int, box: Box, run: Run) -> Labels:
-        """Return the labels of a frame, numbered from 1: at once, or block by block if it is large."""
-        if self.fits(box) or not has_objects(self.output, self.objects):
-            part = np.asarray(scores[(t, slice(None), *box)], np.float32)
-            labels: Labels = run(self.decode, part)
-            return labels
-        labels = np.zeros(tuple(s.stop - s.start for s in box), np.uint32)
-        with TemporaryDirectory(prefix="napari-unet-") as folder:
-            for block, values in self.stitcher(scores, [(t, box)], Path(folder), run).blocks():
-                labels[inside(block.core, box)] = values
-        return labels
-
-
-def decode_frame(scores: npt.NDArray[Any], output: Output, objects: ObjectSettings, flat: bool) -> Labels:
-    """Decode (C, Z, Y, X) scores; a plane of a 2D network is decoded as a plane."""
-    if flat and scores.shape[1] == 1:
-        return decode(scores[:, 0], output, objects)[None]
-    return decode(scores, output, objects)
 
 
 class ScoreFrames:
@@ -132,18 +70,16 @@ class ScoreFrames:
         join_planes: bool,
     ) -> None:
         self._decoding = decoding
-        output, objects = decoding.output, decoding.objects
-        self._objects = has_objects(output, objects)
-        # Smoothing sees beyond a tile, as finding objects does.
-        self._whole = self._objects or (output.kind == "binary" and objects.smooth > 0)
-        self._classes = output.kind == "classes"
+        self._objects = decoding.numbered
+        self._whole = decoding.beyond_a_voxel
+        self._classes = decoding.output.kind == "classes"
         self._join = join_planes and decoding.flat and self._objects and shape[2] > 1
         self._left = Counter((tile.t, tile.z) for tile in plan.tiles)
         self._covered: dict[tuple[int, int | None], Box] = {}
         for tile in plan.tiles:
             self._covered[tile.t, tile.z] = union(self._covered.get((tile.t, tile.z), tile.inner), tile.inner)
         frames = list(self._covered.values())
-        self._streamed = self._objects and not all(map(decoding.fits_as_labels, frames))
+        self._streamed = self._whole and not all(map(decoding.fits_as_labels, frames))
         self._joiner = PlaneJoiner() if self._join and not self._streamed else None
         self._joined: dict[tuple[int, int], npt.NDArray[np.int64]] = {}  # plane → the id of each of its objects
         self._last = 0
@@ -191,7 +127,7 @@ class ScoreFrames:
         if self._streamed:
             self._blocks([(tile.t, box)], run, emit)
             return
-        labels = self._decoding.found(self.store.array, tile.t, box, run)
+        labels = self._decoding.frame(self.store.array, tile.t, box, run)
         emit(self._numbered(frame, box, labels))
 
     def rest(self, run: Run, emit: Emit) -> None:
@@ -207,7 +143,7 @@ class ScoreFrames:
             before = self._joined[t, box[0].start]
             after = np.array([merged.get(one, one) for one in before.tolist()], np.uint32)
             if (after != before).any():
-                labels = self._decoding.found(self.store.array, t, box, run)
+                labels = self._decoding.frame(self.store.array, t, box, run)
                 emit(LabelBlock(t, box, after[labels], provisional=False))
 
     @property
@@ -236,15 +172,4 @@ class ScoreFrames:
             emit(LabelBlock(t, box, labels, provisional=False))
 
         frames = sorted(frames, key=lambda frame: (frame[0], frame[1][0].start))
-        with TemporaryDirectory(prefix="napari-unet-") as folder:
-            stitcher = self._decoding.stitcher(self.store.array, frames, Path(folder), run)
-            if not self._join:
-                for block, labels in stitcher.blocks(self._last):
-                    give(block.t, block.core, labels)
-                self._last += stitcher.count
-                return
-            height, width = self.store.shape[3:]
-            joiner = StackJoiner(give, (height, width), Path(folder))
-            for block, labels in stitcher.blocks():
-                joiner.put(block.t, block.core, labels)
-            joiner.close()
+        self._last = self._decoding.blocks(self.store.array, frames, give, join=self._join, first=self._last, run=run)

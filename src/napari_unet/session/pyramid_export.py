@@ -32,6 +32,7 @@ class PyramidExport(Pyramids, Exporting):
         pyramid = self.pyramid(image_id)
         if pyramid is None:
             raise UserError("The image has no labels yet.", "Click Segment first.")
+        self.need_idle("segment")  # half of the copy would be of before
         if Path(path).suffix.lower() != ".zarr":
             raise UserError(
                 f"The labels of a large image are written as OME-Zarr; the name is '{Path(path).name}'.",

@@ -63,6 +63,8 @@ class PyramidWriter:
         Gives ids to objects; None for classes.
     areas : sequence of WorkedOn
         Its work areas.
+    note : callable
+        Gets what the labels came from once all are written.
     """
 
     scores = ""
@@ -75,9 +77,10 @@ class PyramidWriter:
         pyramid: LabelPyramid,
         ids: IdCounter | None,
         areas: Sequence[WorkedOn],
+        note: Callable[[Origin], None],
     ) -> None:
         self._session, self._image_id, self._pyramid = session, image_id, pyramid
-        self._ids, self._areas = ids, tuple(areas)
+        self._ids, self._areas, self._note_origin = ids, tuple(areas), note
         self._one_id = OneId()
         self._forgotten: set[str] = set()  # areas whose earlier predictions are no longer in the history
 
@@ -151,6 +154,7 @@ class PyramidWriter:
     def finish(self, origin: Origin, then: Callable[[LabelStep | None], None] = lambda step: None) -> None:
         """Note where the labels came from; there is no step of the history."""
         self._note(origin)
+        self._note_origin(origin)
         for one in self._areas:
             one.labels.origin = replace(origin, scores="", frames=())
         then(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from napari_unet.project.pyramid import LabelPyramid
 from napari_unet.session.describing import image_folder, origin_from_json, truth_name
 from napari_unet.session.predicting import Writer
 from napari_unet.session.pyramid_writing import PyramidWriter, WorkedOn
-from napari_unet.session.reopening import Reopening
+from napari_unet.session.reopening import Reopening, moved
 from napari_unet.session.state import Origin, TruthKey, is_instances
 
 _LIMIT_BYTES = 2**27  # of labels that wait for the disk
@@ -31,6 +32,7 @@ class Pyramids(Reopening):
         super().__init__(runner, folder)
         self._pyramids: dict[tuple[str, TruthKey], LabelPyramid] = {}
         self._counters: dict[tuple[str, TruthKey], IdCounter] = {}
+        self._origins: dict[tuple[str, TruthKey], Origin] = {}  # with scores, which do not outlive the session
         self._pyramid_writer = BackgroundWriter()
         self._on_disk: queue.SimpleQueue[tuple[str, int, Box]] = queue.SimpleQueue()
 
@@ -76,7 +78,18 @@ class Pyramids(Reopening):
         pyramid = self.ensure_pyramid(image_id)
         objects = is_instances(model.header.output, self.settings.objects.connected)
         ids = self.ids_of(image_id, self.key(model)) if objects else None
-        return PyramidWriter(self, image_id, pyramid, ids, self.worked_on(image_id))
+        place = image_id, self.key(model)
+
+        def note(origin: Origin) -> None:
+            self._origins[place] = origin
+
+        return PyramidWriter(self, image_id, pyramid, ids, self.worked_on(image_id), note)
+
+    def shown_origin(self, image_id: str) -> Origin:
+        """Return what the labels on screen came from; its scores are there if it was segmented in this session."""
+        if self.model is None or not self.image(image_id).large:
+            return super().shown_origin(image_id)
+        return self._origins.get((image_id, self.key(self.model))) or self.pyramid_origin(image_id)
 
     def ids_of(self, image_id: str, key: TruthKey) -> IdCounter:
         """Return what gives ids to the objects of a large image and of its work areas."""
@@ -152,6 +165,12 @@ class Pyramids(Reopening):
         self._close_pyramids()
         super()._close_project()
 
+    def _rebase(self, old: Path, new: Path) -> None:
+        super()._rebase(old, new)
+        for place, origin in tuple(self._origins.items()):
+            self._origins[place] = replace(origin, scores=moved(origin.scores, old, new))
+
     def _leave(self) -> None:
         super()._leave()
         self._counters.clear()
+        self._origins.clear()

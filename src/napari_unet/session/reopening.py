@@ -176,21 +176,21 @@ class Reopening(Restoring):
         """Let everything that lies in the project be found at its new place."""
         from napari_unet.io.images import read_image
 
-        moved: dict[int, ModelVersion] = {}
+        versions: dict[int, ModelVersion] = {}
         for version in self.versions:
             path = Path(version.path)
             if path.is_relative_to(old):
-                moved[id(version)] = replace(version, path=str(new / path.relative_to(old)))
+                versions[id(version)] = replace(version, path=str(new / path.relative_to(old)))
         current = self.model
-        self.versions = [moved.get(id(version), version) for version in self.versions]
-        self.model = None if current is None else moved.get(id(current), current)
+        self.versions = [versions.get(id(version), version) for version in self.versions]
+        self.model = None if current is None else versions.get(id(current), current)
         # Steps that change the model speak of the old paths.
         self.history.forget(lambda step: isinstance(step, ModelStep))
         self.last_round, self.newest_round = None, None
         for image_id, scores in tuple(self._unfinished.items()):
-            self._unfinished[image_id] = _moved(scores, old, new)
+            self._unfinished[image_id] = moved(scores, old, new)
         for labels in (labels for image in self.images.values() for labels in image.labels.values()):
-            labels.origin = replace(labels.origin, scores=_moved(labels.origin.scores, old, new))
+            labels.origin = replace(labels.origin, scores=moved(labels.origin.scores, old, new))
         for image_id, copy in tuple(self._copies.items()):
             path = new / Path(copy).relative_to(old)
             self._copies[image_id] = str(path)
@@ -202,6 +202,6 @@ class Reopening(Restoring):
         self.events.model_changed.emit()
 
 
-def _moved(path: str, old: Path, new: Path) -> str:
+def moved(path: str, old: Path, new: Path) -> str:
     """Return where a file is after its folder was moved; one that lay elsewhere has stayed."""
     return str(new / Path(path).relative_to(old)) if Path(path).is_relative_to(old) else path

@@ -166,6 +166,11 @@ class Segmenting(SessionCore):
         """Return what takes the labels of a segmentation of an image."""
         return PredictionWriter(self, image_id, self.ensure_labels(image_id), title)
 
+    def shown_origin(self, image_id: str) -> Origin:
+        """Return what the labels on screen came from."""
+        labels = self.labels(image_id)
+        return Origin() if labels is None else labels.origin
+
     def seen_by_model(self, image_id: str) -> tuple[ImageSource, Window | None]:
         """Return the image that a model reads, and which part of it is wanted if it is not all."""
         return self.lazy_source(image_id), None
@@ -230,11 +235,10 @@ class Segmenting(SessionCore):
         self.need_no_round()
         self.need_idle("model")
         self.settings = replace(self.settings, objects=objects)
-        labels = self.labels(image_id)
-        origin = Origin() if labels is None else labels.origin
-        if labels is None or origin.model is None or not origin.frames or not are_kept(origin.scores):
+        origin = self.shown_origin(image_id)
+        if origin.model is None or not origin.frames or not are_kept(origin.scores):
             raise UserError("There are no scores to decode again.", "Click Segment first.")
-        writer = PredictionWriter(self, image_id, labels, "threshold")
+        writer = self.writer(image_id, "threshold")
         # A 2D model's frame is a plane, unless it has looked in three directions.
         flat = origin.model.ndim == 2 and all(box[0].stop - box[0].start == 1 for _, box in origin.frames)
         joined = self.settings.options.join_z

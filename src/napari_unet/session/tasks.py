@@ -19,19 +19,20 @@ from napari_unet.image.cropping import crop_source
 from napari_unet.image.memory import memory_budget
 from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
+from napari_unet.inference.decoding import Decoding
 from napari_unet.inference.keeping import sample_of
 from napari_unet.inference.large import score_key
 from napari_unet.inference.objects import ObjectSettings
 from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.windowing import Window
 from napari_unet.jobs import JobContext
-from napari_unet.session.frames import Decoding, LabelBlock, ScoreFrames, decode_frame
+from napari_unet.session.frames import LabelBlock, ScoreFrames
 
 if TYPE_CHECKING:
     from napari_unet.inference.predictor import Predictor
     from napari_unet.inference.tiling import TilePlan
 
-__all__ = ["LabelBlock", "Prepared", "SegmentRequest", "SegmentResult", "decode_frame", "segment"]
+__all__ = ["LabelBlock", "Prepared", "SegmentRequest", "SegmentResult", "segment"]
 
 CHUNK = 256  # edge of what is sent, and written into the layer, at once
 
@@ -158,8 +159,9 @@ def segment(context: JobContext, request: SegmentRequest) -> SegmentResult:
         context.report(Prepared(statistics, (predictor.sentence, *predictor.notes)))
         total = len(cut.tiles)
         before = [tile for tile in cut.tiles if frames.finished(tile)]
-        for tile in before:
+        for n, tile in enumerate(before):
             context.check()
+            context.progress(n, total, "going on")
             context.report(frames.again(tile))
             frames.complete(tile, context.run, context.report)
         done = len(before)
@@ -196,6 +198,8 @@ def _frames(
         part = request.view if request.only_view else None
         return {**score_key(predictor, statistics, plan, part), "image": sample, "window": window}
 
-    decoding = Decoding(header.output, request.objects, plan.flat, memory_budget(request.options.memory_gb))
+    memory = memory_budget(request.options.memory_gb)
+    folder = None if request.scores is None else Path(request.scores).parent
+    decoding = Decoding(header.output, request.objects, plan.flat, memory, folder)
     shape = (wanted.n_times, header.out_channels, *wanted.shape[1:])
     return ScoreFrames(decoding, cut, shape, request.scores, key, request.options.join_z)

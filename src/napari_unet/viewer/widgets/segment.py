@@ -12,6 +12,8 @@ from qtpy.QtWidgets import QPushButton
 from napari_unet.errors import UserError
 from napari_unet.inference.objects import MOST_SMOOTH, ObjectSettings
 from napari_unet.jobs import Job
+from napari_unet.session.segmenting import View
+from napari_unet.session.state import Origin
 from napari_unet.viewer.widgets.options import RunOptions
 from napari_unet.viewer.widgets.parts import JobBar, Section, enable, sentence_label
 from napari_unet.viewer.widgets.scope import ScopeChoice
@@ -83,19 +85,26 @@ class SegmentSection(Section):
         """Take the settings on screen for the next run, and for the scores that there are."""
         self.link.run(lambda: self.session.set_objects(self.values()))
         image_id = self.link.image.image_id
-        if image_id is not None:
-            self._decode_when_quiet(image_id)
+        if image_id is None:
+            return
+        area = self.session.images[image_id].area
+        if area is not None and not self.session.shown_origin(image_id).frames:
+            image_id = area.parent  # the area shows what the whole image was segmented to
+        self._decode_when_quiet(image_id)
 
     def _decode_when_quiet(self, image_id: str) -> None:
         """Decode again, without the network, as soon as nothing else writes into the labels.
 
         Only a decoding is stopped for that: a segmentation that is stopped leaves no scores to decode.
         """
-        labels = None if self._stopped or image_id not in self.session.images else self.session.labels(image_id)
-        if labels is None:
+        if self._stopped or image_id not in self.session.images:
             return
         if not self.session.jobs.keys() & LABEL_JOBS:
-            self.session.when_not_stroking(labels, lambda: self.link.run(lambda: self._decode_now(image_id)))
+            labels = self.session.labels(image_id)
+            if labels is None:  # of a large image on the disk
+                self.link.run(lambda: self._decode_now(image_id))
+            else:
+                self.session.when_not_stroking(labels, lambda: self.link.run(lambda: self._decode_now(image_id)))
             return
         if image_id not in self._waiting:
             self._waiting.add(image_id)
@@ -113,17 +122,26 @@ class SegmentSection(Section):
         if self.session.jobs.keys() & LABEL_JOBS:  # started while this waited for a stroke
             self._decode_when_quiet(image_id)
             return
-        labels = self.session.labels(image_id) if image_id in self.session.images else None
+        origin = self.session.shown_origin(image_id) if image_id in self.session.images else Origin()
         settings = self.session.settings
-        if labels is None or not labels.frames:
+        if not origin.frames:
             return
-        shown = labels.origin.settings
+        shown = origin.settings
         options = shown.get("options")
         joined = options.get("join_z", True) if isinstance(options, dict) else True
         if shown.get("objects") != asdict(settings.objects) or joined != settings.options.join_z:
-            t, box = self.link.image.view()
-            view = (t, box) if box is not None and image_id == self.link.image.image_id else None
-            self._decoding = self.session.decode(image_id, settings.objects, view)
+            self._decoding = self.session.decode(image_id, settings.objects, self._view_of(image_id))
+
+    def _view_of(self, image_id: str) -> View | None:
+        """Return what is on screen of an image, if it is the current one."""
+        image = self.link.image
+        if image_id == image.image_id:
+            t, box = image.view()
+        elif image_id == image.base_id:
+            t, box = image.base_view()
+        else:
+            return None
+        return None if box is None else (t, box)
 
     def problem(self) -> str:
         """Return what is missing before an image can be segmented, or an empty string."""
