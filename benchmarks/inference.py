@@ -62,15 +62,19 @@ def add(path: Path, row: dict[str, object]) -> None:
         writer.writerow(row)
 
 
-def measure(options: argparse.Namespace, task: str, contender: str, labels: Path) -> dict[str, object]:
-    """Run one measurement in a process of its own."""
+def start(options: argparse.Namespace, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a module of `inference_parts` in a process of its own."""
     environment = dict(os.environ, OMP_NUM_THREADS=str(options.threads))
     if options.avx2:
         environment["ONEDNN_MAX_CPU_ISA"] = "AVX2"
-    command = [sys.executable, "-m", "inference_parts.one", task, contender, str(options.threads), str(options.memory)]
-    done = subprocess.run(
-        [*command, str(labels)], cwd=Path(__file__).parent, env=environment, capture_output=True, text=True, check=False
-    )
+    line = [sys.executable, "-m", *command]
+    return subprocess.run(line, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True, check=False)
+
+
+def measure(options: argparse.Namespace, task: str, contender: str, weights: Path, labels: Path) -> dict[str, object]:
+    """Run one measurement."""
+    settings = [str(options.threads), str(options.memory), str(weights), str(labels)]
+    done = start(options, "inference_parts.one", task, contender, *settings)
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
         return {"failed": f"ended with {done.returncode}: {done.stderr.strip()[-200:]}"}
@@ -92,8 +96,10 @@ def run(options: argparse.Namespace) -> None:
                     done = [row for row in read(options.csv) if not row["failed"]]
                     if any(all(row[key] == str(value) for key, value in told.items()) for row in done):
                         continue
-                    labels = Path(folder) / f"{name}.npy"
-                    said = measure(options, task, name, labels)
+                    weights, labels = Path(folder) / f"{task}.pt", Path(folder) / f"{name}.npy"
+                    if not weights.exists():
+                        start(options, "inference_parts.training", task, str(weights)).check_returncode()
+                    said = measure(options, task, name, weights, labels)
                     if "failed" not in said:
                         found = np.load(labels)
                         reference = found if reference is None else reference

@@ -1,4 +1,4 @@
-"""One measurement in a process of its own: ``python -m inference_parts.one TASK CONTENDER THREADS MEMORY LABELS``.
+"""One measurement: ``python -m inference_parts.one TASK CONTENDER THREADS MEMORY WEIGHTS LABELS``.
 
 Prints one line of JSON: seconds on the wall and of the processor, peak memory above what the loaded program had,
 or what failed.
@@ -10,6 +10,7 @@ import json
 import re
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +24,13 @@ def kilobytes(name: str) -> int:
     return int(found.group(1)) if found else 0
 
 
-def main(task_name: str, contender: str, threads: str, memory: str, labels: str) -> dict[str, object]:
+def main(task_name: str, contender: str, threads: str, memory: str, weights: str, labels: str) -> dict[str, object]:
     """Measure once, after a first run on a small part."""
     import torch
 
     from inference_parts.contenders import CONTENDERS, TASKS
 
-    task = TASKS[task_name]
+    task = replace(TASKS[task_name], weights=Path(weights))
     torch.set_num_threads(int(threads))
     image = task.image()
     part = np.ascontiguousarray(image[tuple(slice(0, n) for n in task.roi)])
