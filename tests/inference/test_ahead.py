@@ -11,9 +11,9 @@ import pytest
 from napari_unet.errors import ImageError
 from napari_unet.image.source import ImageSource
 from napari_unet.inference import frames as frames_module
-from napari_unet.inference.ahead import ahead
 from napari_unet.inference.engine import Engine
 from napari_unet.inference.predictor import Predictor
+from napari_unet.jobs.ahead import ahead
 from napari_unet.model.checkpoint import Checkpoint
 from napari_unet.model.config import UNetConfig
 from napari_unet.model.unet import UNet
@@ -37,11 +37,10 @@ def test_an_error_comes_after_what_was_computed_before_it() -> None:
         yield 1
         raise ImageError("The file ends too early.")
 
-    got = []
+    coming = ahead(items())
+    assert next(coming) == 1
     with pytest.raises(ImageError, match="too early"):
-        for n in ahead(items()):
-            got.append(n)
-    assert got == [1]
+        next(coming)
 
 
 def test_a_caller_that_stops_closes_the_items() -> None:
@@ -57,7 +56,9 @@ def test_a_caller_that_stops_closes_the_items() -> None:
     coming = ahead(items())
     assert next(coming) == 1
     coming.close()
-    assert closed.is_set() and not [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
+    assert closed.is_set() and not [
+        thread for thread in threading.enumerate() if thread.name.startswith("napari-unet-ahead")
+    ]
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -80,7 +81,7 @@ def test_scores_are_the_same(monkeypatch: pytest.MonkeyPatch, ndim: int) -> None
 
     monkeypatch.setattr(ImageSource, "read", noted)
     np.testing.assert_array_equal(predictor.predict(source), expected)
-    assert "stripes" in threads
+    assert "napari-unet-reader" in threads
 
 
 def test_an_unreadable_stripe_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from math import prod
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from napari_unet.image.boxes import Box, as_box, inside
 from napari_unet.image.normalize import Normalization, Statistics, apply
 from napari_unet.image.source import ImageSource
+from napari_unet.jobs.ahead import Reader, at_once
 
 KEPT_VALUES = 16 * 2**20
 STRIPE = 256  # rows read at once from larger images, so that a chunk on the disk is unpacked once or twice
@@ -52,7 +53,8 @@ class Frames:
         self._key: tuple[int, int | None] | None = None
         self._kept = np.zeros((0, 0, 0, 0), np.float32)
         self._stripes: dict[tuple[int, ...], Future[npt.NDArray[np.float32]]] = {}
-        self._reader = ThreadPoolExecutor(1, "stripes") if ahead else None
+        self._ahead = ahead
+        self._ask = Reader().ask if ahead else at_once
 
     def tile(self, t: int, outer: Box) -> npt.NDArray[np.float32]:
         """Return a new array (1, C, [Z], Y, X) over a box that may reach beyond the image's far side.
@@ -97,7 +99,7 @@ class Frames:
             return self._read(t, box)
         first, last = box[axis].start // edge, (box[axis].stop - 1) // edge
         coming = [self._stripe(t, box, axis, n * edge, (n + 1) * edge) for n in range(first, last + 1)]
-        if self._reader is not None and (last + 1) * edge < self.source.shape[1 + axis]:
+        if self._ahead and (last + 1) * edge < self.source.shape[1 + axis]:
             self._stripe(t, box, axis, (last + 1) * edge, (last + 2) * edge)
         parts = [stripe.result() for stripe in coming]
         joined = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1 + axis)
@@ -110,17 +112,10 @@ class Frames:
         spans[axis] = slice(start, min(stop, self.source.shape[1 + axis]))
         key = (t, axis, *(bound for span in spans for bound in (span.start, span.stop)))
         if key not in self._stripes:
-            while len(self._stripes) >= _KEPT_STRIPES + (self._reader is not None):
+            while len(self._stripes) >= _KEPT_STRIPES + self._ahead:
                 del self._stripes[next(iter(self._stripes))]
-            self._stripes[key] = self._asked(t, (spans[0], spans[1], spans[2]))
+            self._stripes[key] = self._ask(self._read, t, (spans[0], spans[1], spans[2]))
         return self._stripes[key]
-
-    def _asked(self, t: int, box: Box) -> Future[npt.NDArray[np.float32]]:
-        if self._reader is not None:
-            return self._reader.submit(self._read, t, box)
-        read: Future[npt.NDArray[np.float32]] = Future()
-        read.set_result(self._read(t, box))
-        return read
 
     def _read(self, t: int, box: Box) -> npt.NDArray[np.float32]:
         return apply(self.source.read(t, box), self.statistics, self.normalization)

@@ -15,7 +15,6 @@ from napari_unet.image.boxes import triple
 from napari_unet.image.memory import memory_budget
 from napari_unet.image.normalize import Statistics, measure
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.ahead import ahead
 from napari_unet.inference.channels import match_channels, matched_source
 from napari_unet.inference.engine import Engine, ShouldStop
 from napari_unet.inference.frames import Frames
@@ -28,6 +27,7 @@ from napari_unet.inference.running import Runner, TileScores
 from napari_unet.inference.steering import Steer
 from napari_unet.inference.tiling import TilePlan, View
 from napari_unet.inference.whole import Progress, as_source, predict_whole, segment_whole
+from napari_unet.jobs.ahead import ahead
 
 if TYPE_CHECKING:
     from napari_unet.model.checkpoint import Checkpoint
