@@ -37,6 +37,9 @@ def configure(parser: argparse.ArgumentParser, name: str) -> None:
         help="Make a model with these classes, the background first; from the features of --model if it is given.",
     )
     parser.add_argument("--ndim", type=int, choices=(2, 3), default=2, help="Of a model from nothing. Default: 2.")
+    recipe = parser.add_argument_group("recipe")
+    recipe.add_argument("--recipe", metavar="TOML", help="Train a model from whole data sets; --data is their folder.")
+    recipe.add_argument("--state", metavar="FILE", help="Keep the state of hours of training here, and go on from it.")
     data = parser.add_argument_group("data")
     data.add_argument(
         "--image", nargs="+", action="extend", default=[], metavar="I", help="Images: files, folders, patterns."
@@ -72,6 +75,10 @@ def run(arguments: argparse.Namespace) -> int:
     if target.suffix != ".safetensors":
         raise UserError(f"The output {target.name!r} is no .safetensors file.", "Give --output a name that ends so.")
     check_writable(check_target(target, overwrite=arguments.overwrite, protected=[arguments.model or ""]).parent)
+    if arguments.recipe is not None:
+        from napari_unet.cli.recipes import train_recipe
+
+        return train_recipe(arguments, target)
     files = _files(arguments)
     with tempfile.TemporaryDirectory() as folder:
         parent, untrained = _parent(arguments, settings.seed, Path(folder) / "new.safetensors")
