@@ -22,12 +22,22 @@ from napari_unet.inference.rows import Waiting, stacked
 from napari_unet.inference.sizing import sweeping_step
 from napari_unet.inference.slabs import LEAST_ROWS, bytes_across
 from napari_unet.inference.turning import axis_order, turned, turned_network
-from napari_unet.model.config import UNetConfig
+from napari_unet.model.config import UNetConfig, Widths
 from napari_unet.model.geometry import geometry_of
 
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 AS_IT_IS = Statistics((0.0,), (1.0,), "given")
-OPTIONS = ({}, {"upsampling": "interpolate"}, {"residual": True, "order": "nca"}, {"activation": "elu"})
+UNEVEN = Widths(encoder=((2, 4), (5, 6), (7, 8)), rising=(3, 8), decoder=((5, 3), (4, 5)))
+OPTIONS = (
+    {},
+    {"upsampling": "interpolate"},
+    {"residual": True, "order": "nca"},
+    {"activation": "elu"},
+    {"upsampling": "nearest", "widths": replace(UNEVEN, rising=(5, 8))},
+    {"upsampling": "interpolate", "project": True, "kernels": ((1, 3, 3), (3, 3, 1), (3, 3, 3))},
+    {"upsampling": "nearest", "project": True, "activation": "leaky_relu", "slope": 0.1},
+    {"widths": UNEVEN, "kernels": ((3, 1, 3), (1, 1, 3), (3, 3, 3)), "residual": True},
+)
 
 
 def image_of(shape, seed=0):

@@ -15,7 +15,8 @@ from napari_unet.model.unet import UNet
 def configs(draw, exact=False):
     ndim = draw(st.sampled_from((2, 3)))
     depth = draw(st.integers(0, 2 if ndim == 2 else 1))
-    upsampling = draw(st.sampled_from(("transpose", "interpolate")))
+    upsampling = draw(st.sampled_from(("transpose", "interpolate", "nearest")))
+    narrow = draw(st.booleans())
     return UNetConfig(
         ndim=ndim,
         features=tuple(draw(st.lists(st.integers(1, 3), min_size=depth + 1, max_size=depth + 1))),
@@ -26,7 +27,9 @@ def configs(draw, exact=False):
         residual=draw(st.booleans()),
         upsampling=upsampling,
         align_corners=not exact and upsampling == "interpolate" and draw(st.booleans()),
-        narrow_decoder=draw(st.booleans()),
+        narrow_decoder=narrow,
+        project=upsampling != "transpose" and not narrow and draw(st.booleans()),
+        kernels=draw(st.none() | st.tuples(*[st.tuples(*[st.sampled_from((1, 3))] * ndim)] * (depth + 1))),
     )
 
 

@@ -1,11 +1,13 @@
 import itertools
+import json
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from napari_unet.errors import CheckpointError
-from napari_unet.model.config import UNetConfig
+from napari_unet.model.config import UNetConfig, Widths
 from napari_unet.model.unet import UNet
 
 POOLING = {2: ((2, 2), (1, 2)), 3: ((1, 2, 2), (2, 2, 2))}
@@ -97,6 +99,13 @@ def test_unfit_inputs_are_explained(shape, words):
         {"ndim": True},
         {"bias": 1},
         {"unknown": 1},
+        {"project": True},
+        {"slope": 2.0},
+        {"kernels": ((5, 5),) * 5},
+        {"features": (4, 8), "widths": {"encoder": ((4, 4), (8, 8)), "rising": (4,)}},
+        {"features": (4, 8), "widths": {"encoder": ((4, 4), (8, 9)), "rising": (4,), "decoder": ((4, 4),)}},
+        {"features": (4, 8), "widths": {"encoder": ((4, 4), (8, 8)), "rising": (10**9,), "decoder": ((4, 4),)}},
+        {"features": (4, 8), "widths": {"encoder": ((4,), (8, 8)), "rising": (4,), "decoder": ((4, 4),)}},
     ],
 )
 def test_configurations_out_of_bounds_are_refused(values):
@@ -106,4 +115,6 @@ def test_configurations_out_of_bounds_are_refused(values):
 
 def test_configuration_round_trip():
     config = UNetConfig(ndim=3, features=(4, 8, 16), pooling=POOLING[3], norm="group", groups=2)
-    assert UNetConfig.from_dict(config.to_dict()) == config
+    widths = Widths(((2, 4), (5, 8), (16, 16)), (3, 7), ((6, 5), (8, 7)))
+    for either in (config, replace(config, widths=widths, kernels=((1, 3, 3), (3, 3, 3), (3, 3, 3)))):
+        assert UNetConfig.from_dict(json.loads(json.dumps(either.to_dict()))) == either

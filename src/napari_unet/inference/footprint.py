@@ -69,18 +69,19 @@ def footprint(config: UNetConfig, axis: int, wanted: Span, length: int) -> tuple
     [(12, 38), (7, 18)]
     """
     factors = [factor[axis] for factor in config.poolings]
-    return tuple(_levels(config, factors, wanted, length))
+    return tuple(_levels(config, factors, config.margins(axis), wanted, length))
 
 
-def _levels(config: UNetConfig, factors: list[int], wanted: Span, length: int) -> list[Level]:
+def _levels(config: UNetConfig, factors: list[int], margins: tuple[int, ...], wanted: Span, length: int) -> list[Level]:
+    margin = margins[0]
     if not factors:
-        return [Level(_grown(wanted, config.bottleneck_convolutions, length), wanted, wanted, wanted)]
+        return [Level(_grown(wanted, margin, length), wanted, wanted, wanted)]
     factor, *others = factors
-    joined = _grown(wanted, config.convolutions, length)
-    deeper = _levels(config, others, _below(config, joined, factor, length // factor), length // factor)
+    joined = _grown(wanted, margin, length)
+    deeper = _levels(config, others, margins[1:], _below(config, joined, factor, length // factor), length // factor)
     pooled = deeper[0].entry[0] * factor, deeper[0].entry[1] * factor
     given = min(joined[0], pooled[0]), max(joined[1], pooled[1])
-    return [Level(_grown(given, config.convolutions, length), given, joined, wanted), *deeper]
+    return [Level(_grown(given, margin, length), given, joined, wanted), *deeper]
 
 
 def _grown(span: Span, margin: int, length: int) -> Span:

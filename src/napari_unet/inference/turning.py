@@ -9,7 +9,7 @@ from dataclasses import replace
 from torch import nn
 
 from napari_unet.model.config import UNetConfig
-from napari_unet.model.unet import Interpolation, UNet
+from napari_unet.model.unet import Interpolation, Repetition, UNet
 
 
 def axis_order(ndim: int, along: int) -> tuple[int, ...]:
@@ -34,7 +34,8 @@ def axis_order(ndim: int, along: int) -> tuple[int, ...]:
 def turned(config: UNetConfig, order: Sequence[int]) -> UNetConfig:
     """Return the configuration with its axes in another order."""
     pooling = tuple(tuple(factors[axis] for axis in order) for factors in config.poolings)
-    return replace(config, pooling=pooling)
+    kernels = config.kernels and tuple(tuple(sizes[axis] for axis in order) for sizes in config.kernels)
+    return replace(config, pooling=pooling, kernels=kernels)
 
 
 def turned_network(network: UNet, order: Sequence[int]) -> UNet:
@@ -50,7 +51,7 @@ def turned_network(network: UNet, order: Sequence[int]) -> UNet:
     copied = deepcopy(network)
     copied.config = turned(network.config, order)
     for module in copied.modules():
-        if isinstance(module, Interpolation):
+        if isinstance(module, Interpolation | Repetition):
             module.factors = tuple(module.factors[axis] for axis in order)
         if not isinstance(module, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
             continue

@@ -111,31 +111,31 @@ def _radius(config: UNetConfig, axis: int) -> int:
     period = level_steps(config)[-1][axis]
     reach = 0
     for position in range(period):
-        low, high = _needed(config, factors, 0, (position, position))
+        low, high = _needed(config, factors, config.margins(axis), 0, (position, position))
         reach = max(reach, position - low, high - position)
     return reach
 
 
-def _needed(config: UNetConfig, factors: list[int], level: int, wanted: Interval) -> Interval:
+def _needed(config: UNetConfig, factors: list[int], margins: tuple[int, ...], level: int, wanted: Interval) -> Interval:
     """Input interval of a level (what its first convolution reads) that an output interval needs."""
     if level == len(factors):
-        return _grow(wanted, config.bottleneck_convolutions)
-    joined = _grow(wanted, config.convolutions)  # what the decoder reads of the concatenation
+        return _grow(wanted, margins[level])
+    joined = _grow(wanted, margins[level])  # what the decoder reads of the concatenation
     below = _enlarged_from(joined, factors[level], config.upsampling == "interpolate")
-    low, high = _needed(config, factors, level + 1, below)
+    low, high = _needed(config, factors, margins, level + 1, below)
     pooled = (low * factors[level], high * factors[level] + factors[level] - 1)
     skip = (min(joined[0], pooled[0]), max(joined[1], pooled[1]))
-    return _grow(skip, config.convolutions)
+    return _grow(skip, margins[level])
 
 
-def _grow(interval: Interval, convolutions: int) -> Interval:
-    return interval[0] - convolutions, interval[1] + convolutions
+def _grow(interval: Interval, margin: int) -> Interval:
+    return interval[0] - margin, interval[1] + margin
 
 
 def _enlarged_from(interval: Interval, factor: int, interpolated: bool) -> Interval:
     """Coarse interval from which a fine one is made.
 
-    A transposed convolution with kernel = stride copies one coarse voxel into each cell; linear
+    A transposed convolution with kernel = stride copies one coarse voxel into each cell, as repetition does; linear
     interpolation reads the nearest two, whose positions lie within half a coarse voxel of the
     cell's for either setting of ``align_corners``.
     """

@@ -23,18 +23,20 @@ class ConvolutionBlock(nn.Module):
         Dimensions, normalization, activation, layer order, residual, dropout and bias.
     widths : tuple of int
         Channels before the first convolution and after each one.
+    level : int
+        Of the block; the bottleneck is the last.
     """
 
-    def __init__(self, config: UNetConfig, widths: tuple[int, ...]) -> None:
+    def __init__(self, config: UNetConfig, widths: tuple[int, ...], level: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for channels, following in pairwise(widths):
-            layers.extend(_unit(config, channels, following))
+            layers.extend(_unit(config, channels, following, config.kernel(level)))
         self.layers = nn.Sequential(*layers)
         self.projection: nn.Module | None = None
         if config.residual:
             same = widths[0] == widths[-1]
-            self.projection = nn.Identity() if same else _convolution(config, widths[0], widths[-1], 1)
+            self.projection = nn.Identity() if same else pointwise(config, widths[0], widths[-1])
         self.dropout = _dropout(config) if config.dropout else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -75,24 +77,26 @@ class UNet(nn.Module):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
-        features = config.features
-        depth = len(features) - 1
-        self.encoder = nn.ModuleList()
-        channels = config.in_channels
-        for width in features[:-1]:
-            self.encoder.append(ConvolutionBlock(config, (channels, *(width,) * config.convolutions)))
-            channels = width
-        bottleneck = (channels, *(features[-1],) * config.bottleneck_convolutions)
-        self.bottleneck = ConvolutionBlock(config, bottleneck)
+        widths = config.channels
+        depth = len(widths.rising)
+        blocks = [
+            ConvolutionBlock(config, (before, *level), index)
+            for index, (before, level) in enumerate(
+                zip((config.in_channels, *config.features[:-1]), widths.encoder, strict=True)
+            )
+        ]
+        self.encoder = nn.ModuleList(blocks[:-1])
+        self.bottleneck = blocks[-1]
         self.upsampling = nn.ModuleList()
         self.decoder = nn.ModuleList()
-        channels = features[-1]
+        channels = config.features[-1]
         for level in reversed(range(depth)):
-            joined, widths = _decoder_widths(config, level, channels)
-            self.upsampling.append(_upsampling(config, config.poolings[level], channels, joined))
-            self.decoder.append(ConvolutionBlock(config, widths))
-            channels = widths[-1]
-        self.head: nn.Conv2d | nn.Conv3d = _convolution(config, channels, config.out_channels, 1)
+            rising = widths.rising[level]
+            self.upsampling.append(_upsampling(config, config.poolings[level], channels, rising))
+            joined = (config.features[level] + rising, *widths.decoder[level])
+            self.decoder.append(ConvolutionBlock(config, joined, level))
+            channels = joined[-1]
+        self.head = pointwise(config, channels, config.out_channels)
         self._pool = functional.max_pool2d if config.ndim == 2 else functional.max_pool3d
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Conv3d) and max(module.kernel_size) > 1:
@@ -154,45 +158,67 @@ class Interpolation(nn.Module):
         Factor per spatial axis.
     align_corners : bool
         See `torch.nn.functional.interpolate`.
+    projection : torch.nn.Module, optional
+        A 1×1 convolution before: with linear interpolation it may as well come after, where it costs more.
     """
 
-    def __init__(self, factors: tuple[int, ...], align_corners: bool) -> None:
+    def __init__(self, factors: tuple[int, ...], align_corners: bool, projection: nn.Module | None = None) -> None:
         super().__init__()
         self.factors = factors
         self.align_corners = align_corners
         self.mode = "bilinear" if len(factors) == 2 else "trilinear"
+        self.projection = projection
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, C, [Z], Y, X) to the enlarged grid."""
+        x = x if self.projection is None else self.projection(x)
         size = [length * factor for length, factor in zip(x.shape[2:], self.factors, strict=True)]
         return functional.interpolate(x, size=size, mode=self.mode, align_corners=self.align_corners)
 
 
-def _decoder_widths(config: UNetConfig, level: int, below: int) -> tuple[int, tuple[int, ...]]:
-    """Channels that come up from below, and the widths of the decoder's block."""
-    width = config.features[level]
-    joined = width if config.upsampling == "transpose" else below
-    channels = width + joined
-    if config.narrow_decoder:
-        last = config.features[max(level - 1, 0)]
-        return joined, (channels, *(channels // 2,) * (config.convolutions - 1), last)
-    return joined, (channels, *(width,) * config.convolutions)
+class Repetition(nn.Module):
+    """Each voxel repeated to a multiple of the size: interpolation by the nearest neighbour.
+
+    Parameters
+    ----------
+    factors : tuple of int
+        Factor per spatial axis.
+    projection : torch.nn.Module, optional
+        A 1×1 convolution before.
+    """
+
+    def __init__(self, factors: tuple[int, ...], projection: nn.Module | None = None) -> None:
+        super().__init__()
+        self.factors = factors
+        self.projection = projection
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, C, [Z], Y, X) to the enlarged grid."""
+        x = x if self.projection is None else self.projection(x)
+        size = [length * factor for length, factor in zip(x.shape[2:], self.factors, strict=True)]
+        return functional.interpolate(x, size=size, mode="nearest")
+
+
+def pointwise(config: UNetConfig, channels: int, following: int) -> nn.Conv2d | nn.Conv3d:
+    """Return a 1×1 convolution."""
+    return _convolution(config, channels, following, (1,) * config.ndim)
 
 
 def _convolution(
-    config: UNetConfig, channels: int, following: int, kernel: int, bias: bool = True
+    config: UNetConfig, channels: int, following: int, kernel: tuple[int, ...], bias: bool = True
 ) -> nn.Conv2d | nn.Conv3d:
     kind = nn.Conv2d if config.ndim == 2 else nn.Conv3d
-    return kind(channels, following, kernel, padding=kernel // 2, bias=bias)
+    padding = tuple(size // 2 for size in kernel)
+    return kind(channels, following, kernel, padding=padding, bias=bias)  # type: ignore[arg-type]
 
 
-def _unit(config: UNetConfig, channels: int, following: int) -> list[nn.Module]:
+def _unit(config: UNetConfig, channels: int, following: int, kernel: tuple[int, ...]) -> list[nn.Module]:
     """One convolution with its normalization and activation, in the configured order."""
     layers: list[nn.Module] = []
     width = channels
     for letter in config.order:
         if letter == "c":
-            layers.append(_convolution(config, channels, following, 3, config.bias))
+            layers.append(_convolution(config, channels, following, kernel, config.bias))
             width = following
         elif letter == "a":
             layers.append(_activation(config))
@@ -207,7 +233,9 @@ def _norm(config: UNetConfig, channels: int) -> nn.Module:
         return nn.BatchNorm2d(channels) if flat else nn.BatchNorm3d(channels)
     if config.norm == "instance":
         kind = nn.InstanceNorm2d if flat else nn.InstanceNorm3d
-        return kind(channels, affine=True)
+        return kind(channels, affine=config.affine)
+    if config.split_few and channels < config.groups:
+        return nn.GroupNorm(channels, channels)
     # The image's own channels before a first normalization rarely divide into the groups.
     return nn.GroupNorm(config.groups if channels % config.groups == 0 else 1, channels)
 
@@ -219,7 +247,7 @@ def _activation(config: UNetConfig) -> nn.Module:
     if config.activation == "relu":
         return nn.ReLU(inplace=inplace)
     if config.activation == "leaky_relu":
-        return nn.LeakyReLU(0.01, inplace=inplace)
+        return nn.LeakyReLU(config.slope, inplace=inplace)
     return nn.ELU() if config.activation == "elu" else nn.SiLU()
 
 
@@ -229,8 +257,11 @@ def _dropout(config: UNetConfig) -> nn.Module:
 
 
 def _upsampling(config: UNetConfig, factors: tuple[int, ...], channels: int, following: int) -> nn.Module:
-    if config.upsampling == "interpolate":
-        return Interpolation(factors, config.align_corners)
+    if config.upsampling != "transpose":
+        projection = pointwise(config, channels, following) if config.project else None
+        if config.upsampling == "nearest":
+            return Repetition(factors, projection)
+        return Interpolation(factors, config.align_corners, projection)
     if config.ndim == 2:
         return nn.ConvTranspose2d(channels, following, factors, stride=factors)  # type: ignore[arg-type]
     return nn.ConvTranspose3d(channels, following, factors, stride=factors)  # type: ignore[arg-type]
