@@ -64,7 +64,7 @@ def adapted_rand_error(table: Overlaps, background: bool = False) -> tuple[float
 
 
 def _grouped(table: Overlaps, background: bool) -> tuple[Floats, list[tuple[Floats, Ids]]]:
-    """Return the voxels of each pair that counts; then of truth and labels the objects' voxels and where a pair's is."""
+    """Return the voxels of each pair that counts; of truth and labels the objects' voxels and each pair's place."""
     keep = np.ones(table.first.shape, bool) if background else table.first > 0
     count = table.count[keep].astype(np.float64)
     sides = []
