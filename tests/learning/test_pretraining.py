@@ -16,7 +16,7 @@ from napari_unet.image.normalize import Normalization
 from napari_unet.learning.pretraining.augmentation import Augmentation, draw_patch
 from napari_unet.learning.pretraining.filters import CHANNELS, responses
 from napari_unet.learning.pretraining.finishing import calibrated, checkpoint_of, score
-from napari_unet.learning.pretraining.goals import TOUCHING_WEIGHT, goals
+from napari_unet.learning.pretraining.goals import TOUCHING_WEIGHT, goals, inner_distance
 from napari_unet.learning.pretraining.pretrainer import Pretrainer
 from napari_unet.learning.pretraining.recipe import Generated, Head, Recipe, Schedule, read_recipe
 from napari_unet.learning.pretraining.samples import Sample, generated_samples
@@ -106,6 +106,14 @@ def test_each_head_answers_for_its_own_patches() -> None:
     assert weight is not None and (weight[0, 4:8, 4:8] == TOUCHING_WEIGHT).all() and weight[0, 0, 0] == 1
     np.testing.assert_array_equal(found[1].target[0], labels)
     assert found[2].target.shape == (3, CHANNELS, 12, 12)
+
+
+def test_distances_are_largest_in_the_middle_of_each_object() -> None:
+    labels = np.zeros((20, 20), np.int32)
+    labels[2:11, 2:11], labels[2:11, 11:14] = 1, 2
+    found = inner_distance(labels)
+    assert (found[labels == 0] == 0).all() and found[6, 6] == 1 and found[6, 12] == 1
+    assert 0 < found[6, 10] < 0.3 and found[6, 2] < found[6, 4] < found[6, 6]
 
 
 def test_filters_answer_to_their_size() -> None:

@@ -87,7 +87,7 @@ def read_samples(recipe: Recipe, one: DataSet, number: int, folder: Path, beside
     """
     from napari_unet.learning.pretraining.samples import Sample, normalized
 
-    pairs = inputs.find_pairs([str(folder / one.images)], [str(folder / one.labels)])
+    pairs = _pairs(folder / one.images, folder / one.labels)
     rows = _split(beside / one.split, one.select) if one.split else None
     sizes = Counter(row.get("cluster") for row in (rows or {}).values())
     chosen = []
@@ -103,6 +103,8 @@ def read_samples(recipe: Recipe, one: DataSet, number: int, folder: Path, beside
         values = normalized(source, recipe.normalization)
         truth = canonical_view(labels_for_image(labels, source), label_axes(source.axes))[0]
         flat = recipe.config.ndim == 2
+        cut = tuple(slice(*one.crop.get(letter, (0, None))) for letter in "ZYX")
+        values, truth = values[(slice(None), *cut)], truth[cut]
         yield Sample(
             name=inputs.stem(image),
             group=group,
@@ -112,6 +114,13 @@ def read_samples(recipe: Recipe, one: DataSet, number: int, folder: Path, beside
             weight=one.share * weight / total if total else 0.0,
             validation=validation,
         )
+
+
+def _pairs(images: Path, labels: Path) -> list[tuple[Path, Path]]:
+    """Return images with their labels; the names of a single pair may differ."""
+    if images.is_file() and labels.is_file():
+        return [(images, labels)]
+    return inputs.find_pairs([str(images)], [str(labels)])
 
 
 def _split(path: Path, select: dict[str, str]) -> dict[str, dict[str, str]]:

@@ -63,12 +63,14 @@ def goals(
     """
     found = []
     for number, head in enumerate(heads):
-        chosen = [n for n, own in enumerate(which) if own == number or head.kind == "filters"]
+        chosen = [n for n, own in enumerate(which) if _answers(heads, number, own)]
         if not chosen:
             continue
         places = np.asarray(chosen, np.int64)
         if head.kind == "filters":
             found.append(Goal(number, places, np.stack([responses(images[n]) for n in chosen])))
+        elif head.kind == "distance":
+            found.append(Goal(number, places, np.stack([inner_distance(labels[n])[None] for n in chosen])))
         elif head.kind == "instances":
             answers = [_objects(labels[n]) for n in chosen]
             found.append(Goal(number, places, np.stack([a for a, _ in answers]), np.stack([w for _, w in answers])))
@@ -76,6 +78,37 @@ def goals(
             most = 1 if head.kind == "binary" else len(head.classes) - 1
             found.append(Goal(number, places, np.stack([np.minimum(labels[n], most) for n in chosen]).astype(np.int64)))
     return found
+
+
+def _answers(heads: Sequence[Head], number: int, own: int) -> bool:
+    """Whether a head learns from a patch of another: filters from all, distances from all that show objects."""
+    kind = heads[number].kind
+    return own == number or kind == "filters" or (kind == "distance" and heads[own].kind == "instances")
+
+
+def inner_distance(labels: Labels) -> Floats:
+    """Return how far inside its object each voxel lies: its distance from the border over the largest one.
+
+    Parameters
+    ----------
+    labels : ndarray of int32
+        Object ids, 0 is the background.
+
+    Returns
+    -------
+    ndarray of float32
+        0 in the background, up to 1 at the deepest place of each object.
+    """
+    edge = np.zeros(labels.shape, bool)
+    for axis in range(labels.ndim):
+        change = np.diff(labels, axis=axis) != 0
+        edge |= np.pad(change, [(0, 1) if a == axis else (0, 0) for a in range(labels.ndim)])
+        edge |= np.pad(change, [(1, 0) if a == axis else (0, 0) for a in range(labels.ndim)])
+    depth = ndimage.distance_transform_edt(~edge | (labels == 0)) + 0.5
+    depth[labels == 0] = 0
+    most = np.zeros(int(labels.max(initial=0)) + 1)
+    np.maximum.at(most, labels.ravel(), depth.ravel())
+    return np.asarray(depth / np.maximum(most, 1e-6)[labels], np.float32)
 
 
 def _objects(labels: Labels) -> tuple[npt.NDArray[np.int64], Floats]:
@@ -93,6 +126,8 @@ def _objects(labels: Labels) -> tuple[npt.NDArray[np.int64], Floats]:
 def loss_of(head: Head, logits: torch.Tensor, goal: Goal) -> torch.Tensor:
     """Return the loss of one head's logits (n, channels, [Z], Y, X) for the patches of a goal."""
     target = torch.from_numpy(goal.target).to(logits.device)
+    if head.kind == "distance":
+        return 4 * functional.smooth_l1_loss(logits.float().sigmoid(), target, beta=0.1)
     if head.kind == "filters":
         return functional.smooth_l1_loss(logits.float(), target)
     known = torch.ones_like(target, dtype=torch.bool)

@@ -15,7 +15,7 @@ from napari_unet.learning.pretraining.filters import CHANNELS
 from napari_unet.model.config import UNetConfig
 from napari_unet.model.header import COLORS, ClassInfo, Output
 
-Kind = Literal["instances", "classes", "binary", "filters"]
+Kind = Literal["instances", "classes", "binary", "distance", "filters"]
 T = TypeVar("T")
 
 
@@ -27,10 +27,11 @@ class Head:
     ----------
     name : str
         Name in the recipe.
-    kind : {"instances", "classes", "binary", "filters"}
-        What is learned: see `Output`; ``filters`` are responses of a filter bank, which need no labels.
+    kind : {"instances", "classes", "binary", "distance", "filters"}
+        What is learned: see `Output`; ``distance`` is how far inside its object a voxel lies, 0 to 1; ``filters`` are
+        responses of a filter bank, which need no labels.
     classes : tuple of str
-        The background first; of ``filters`` none.
+        The background first; ``distance`` and ``filters`` do not use them.
     weight : float
         Of its loss.
     """
@@ -43,7 +44,7 @@ class Head:
     @property
     def channels(self) -> int:
         """How many output channels it has."""
-        return {"instances": 3, "binary": 1, "filters": CHANNELS}.get(self.kind, len(self.classes))
+        return {"instances": 3, "binary": 1, "distance": 1, "filters": CHANNELS}.get(self.kind, len(self.classes))
 
     @property
     def output(self) -> Output:
@@ -70,6 +71,8 @@ class DataSet:
         How often it is drawn, relative to the others.
     axes, channels, scale : str or None
         What the files do not say, as on the command line.
+    crop : dict of str to (int, int)
+        Which part is used along the axes Z, Y, X, in voxels; all of it when omitted.
     split : str
         A CSV beside the recipe with the columns ``id`` and ``part`` (train, validation, test), and perhaps ``cluster``:
         images of a large cluster come less often each. All images train when it is empty.
@@ -88,6 +91,7 @@ class DataSet:
     axes: str | None = None
     channels: str | None = None
     scale: str | None = None
+    crop: dict[str, tuple[int, int]] = field(default_factory=dict)
     split: str = ""
     select: dict[str, str] = field(default_factory=dict)
     part: Literal["train", "validation"] = "train"
@@ -100,8 +104,8 @@ class Generated:
 
     Parameters
     ----------
-    generator : {"nuclei_2d", "nuclei_3d"}
-        See `napari_unet.image.synthetic`.
+    generator : {"nuclei_2d", "nuclei_3d", "cells"}
+        See `napari_unet.image.synthetic` and `napari_unet.image.foam`.
     count : int
         How many.
     shape : tuple of int
@@ -116,7 +120,7 @@ class Generated:
         What they are for.
     """
 
-    generator: Literal["nuclei_2d", "nuclei_3d"]
+    generator: Literal["nuclei_2d", "nuclei_3d", "cells"]
     count: int
     shape: tuple[int, ...]
     options: dict[str, tuple[float, float]] = field(default_factory=dict)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.image import synthetic
+from napari_unet.image import foam, synthetic
 from napari_unet.image.normalize import Normalization, apply, measure
 from napari_unet.image.source import ImageSource
 from napari_unet.learning.pretraining.recipe import Generated, Recipe
@@ -73,8 +73,12 @@ def generated_samples(recipe: Recipe) -> Iterator[Sample]:
 
 def _generated(one: Generated, rng: np.random.Generator) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
     drawn = {name: float(rng.uniform(low, high)) for name, (low, high) in one.options.items()}
-    generator = {"nuclei_2d": synthetic.nuclei_2d, "nuclei_3d": synthetic.nuclei_3d}[one.generator]
-    return generator(one.shape, int(rng.integers(2**31)), **drawn)
+    generators: dict[str, Callable[..., tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]]] = {
+        "nuclei_2d": synthetic.nuclei_2d,
+        "nuclei_3d": synthetic.nuclei_3d,
+        "cells": foam.cells,
+    }
+    return generators[one.generator](one.shape, int(rng.integers(2**31)), **drawn)
 
 
 def chances(samples: Sequence[Sample]) -> npt.NDArray[np.float64]:
