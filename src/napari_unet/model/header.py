@@ -118,6 +118,9 @@ class CheckpointHeader:
         A one-channel image is repeated over all input channels (models trained on RGB and gray).
     rehearsal : {"", "nuclei_2d"}
         Generated images of the kind that the model knows, to be rehearsed when it learns something new.
+    object_diameter : float or None
+        Typical diameter of the objects that it learned from, in voxels along x: of the disc (2D) or ball (3D) of
+        their area or volume.
     """
 
     name: str
@@ -134,6 +137,7 @@ class CheckpointHeader:
     in_channels: int = 1
     out_channels: int = 2
     rehearsal: Literal["", "nuclei_2d"] = ""
+    object_diameter: float | None = None
 
     def __post_init__(self) -> None:
         problem = _header_problem(self)
@@ -233,6 +237,9 @@ def _header_problem(header: CheckpointHeader) -> str:
         or not all(isinstance(length, int | float) and 0 < length < math.inf for length in size)
     ):
         return f"its voxel size is {size!r:.80}, expected {header.ndim} positive numbers"
+    diameter = header.object_diameter
+    if diameter is not None and not (isinstance(diameter, int | float) and 0 < diameter < math.inf):
+        return f"its object diameter is {diameter!r:.80}, expected a positive number"
     if not isinstance(header.repeat_gray, bool):
         return f"repeat_gray is {header.repeat_gray!r:.80}, expected true or false"
     if header.rehearsal not in ("", "nuclei_2d"):
