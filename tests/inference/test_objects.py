@@ -140,3 +140,14 @@ def test_what_the_panel_imports_is_free_of_torch():
     imports = "; ".join(f"import napari_unet.inference.{module}" for module in modules)
     code = f"import sys; {imports}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_specks_of_boundary_are_no_objects_even_if_all_sizes_are_kept() -> None:
+    rng = np.random.default_rng(0)
+    boundary = rng.uniform(0.3, 0.55, (60, 60))
+    interior = rng.uniform(0, 0.05, (60, 60))
+    interior[20:23, 20:23], boundary[20:23, 20:23] = 0.9, 0.05
+    interior[19, 19:24] = interior[23, 19:24] = 0.05
+    scores = np.stack([1 - boundary - interior, interior, boundary]).astype(np.float32)
+    labels = decode(scores, INSTANCES, ObjectSettings(min_size=0))
+    assert labels[21, 21] == 1 and labels.max() == 1

@@ -20,6 +20,7 @@ Labels = npt.NDArray[np.uint32]
 Mask = npt.NDArray[np.bool_]
 
 MOST_SMOOTH = 20  # voxels: more than any outline is wrong by
+LEAST_SEED = 2  # voxels: a single one above a level is noise
 
 _LEVELS = (-0.8, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 0.9)  # of interior − boundary, one per tenth of `split`
 
@@ -168,8 +169,11 @@ def pieces(scores: npt.NDArray[Any], output: Output, settings: ObjectSettings) -
 
 
 def least_core(settings: ObjectSettings) -> int:
-    """Return in how many voxels interior must beat boundary for an object to count."""
-    return settings.min_size // 2
+    """Return in how many voxels interior must beat boundary for an object to count: one even if all sizes are kept.
+
+    Where background and boundary are about equally likely, specks of boundary pass the threshold by the hundred.
+    """
+    return max(1, settings.min_size // 2)
 
 
 def _instances(scores: npt.NDArray[Any], channels: tuple[str, ...], settings: ObjectSettings) -> Pieces:
@@ -193,7 +197,7 @@ def _instances(scores: npt.NDArray[Any], channels: tuple[str, ...], settings: Ob
     labels, count = _components(mask)
     if count:
         levels = _LEVELS[: round(10 * settings.split)]
-        seeds = _seeds(-ridge, mask, levels, max(1, settings.min_size // 8))
+        seeds = _seeds(-ridge, mask, levels, max(LEAST_SEED, settings.min_size // 8))
         labels, count = _grown(labels, count, seeds, ridge)
     return Pieces(labels, count, ridge < 0)
 

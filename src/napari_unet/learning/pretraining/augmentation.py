@@ -173,7 +173,7 @@ def _intensities(image: Floats, how: Augmentation, rng: Generator) -> Floats:
 def _colours(image: Floats, how: Augmentation, rng: Generator) -> Floats:
     chance = rng.random()
     if chance < how.gray:  # stained tissue seen by a gray camera
-        return image.mean(0, keepdims=True)
+        return np.asarray(image.mean(0, keepdims=True), np.float32)
     if chance < how.gray + 0.6 and how.stain > 0:
         mixing = (np.eye(3) + rng.normal(0, how.stain, (3, 3))).astype(np.float32)
         offset = rng.normal(0, how.stain, 3).astype(np.float32)
