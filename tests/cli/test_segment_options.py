@@ -81,6 +81,8 @@ def test_objects_of_a_stack(call, bright, tmp_path) -> None:
         "join_z": True,
         "three_directions": False,
         "rescale": True,
+        "diameter": None,
+        "find_size": False,
     }
     apart, provenance, said = segmented(call, path, bright, *options, "--no-join-z")
     assert count(apart) == 8

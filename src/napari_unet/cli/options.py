@@ -12,7 +12,7 @@ from napari_unet.cli import said
 
 Settings = TypeVar("Settings")
 OBJECTS = ("threshold", "min_size", "split", "fill_holes", "connected", "smooth")
-OPTIONS = ("flips", "join_z", "three_directions", "rescale")
+OPTIONS = ("flips", "join_z", "three_directions", "rescale", "diameter", "find_size")
 
 
 def add_image_options(parser: argparse.ArgumentParser) -> None:

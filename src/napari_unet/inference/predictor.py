@@ -16,6 +16,7 @@ from napari_unet.image.memory import memory_budget
 from napari_unet.image.normalize import Statistics, measure
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.channels import match_channels, matched_source
+from napari_unet.inference.coarse import Sizes
 from napari_unet.inference.engine import Engine, ShouldStop
 from napari_unet.inference.frames import Frames
 from napari_unet.inference.objects import ObjectSettings
@@ -85,8 +86,8 @@ class Predictor:
         self.checkpoint = checkpoint
         self.options = options or PredictOptions()
         self.engine = Engine(checkpoint, device=device, precision=precision, threads=threads)
-        self.tile = tile
-        self._runner = Runner(self.engine)
+        self.tile, self._runner = tile, Runner(self.engine)
+        self.sizes = Sizes()  # of objects in images seen before, shared with copies
         self._memory: tuple[float, float] | None = None  # GB on the device and in main memory, once fixed
 
     def with_options(self, options: PredictOptions) -> Predictor:
@@ -147,12 +148,12 @@ class Predictor:
             If a 3D model is given an image without Z.
         """
         route = self.route(source)
-        plan = self._plan(route, view, times, planes, only_view)
-        return route.image_plan(plan, triple(source.shape[1:]))
+        return route.image_plan(self._plan(route, view, times, planes, only_view), triple(source.shape[1:]))
 
     def route(self, source: ImageSource) -> Route:
         """Choose how the model is run over an image: its grid, its passes, and what the user should know."""
-        return choose_route(source, self.checkpoint.header, self.checkpoint.geometry, self.options)
+        checkpoint, found = self.checkpoint, self.sizes.of(self, source)
+        return choose_route(source, checkpoint.header, checkpoint.geometry, self.options, found)
 
     def _plan(
         self,

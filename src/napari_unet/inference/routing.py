@@ -19,6 +19,7 @@ from napari_unet.errors import ImageError
 from napari_unet.image.boxes import Box, Triple, as_box, extent, overlap, three_axes
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.channels import matched_source
+from napari_unet.inference.diameters import FoundSize, rescaling_by_diameter
 from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.passes import Run, mirror_axes, mirrored, three_directions, whole_tile
 from napari_unet.inference.remaining import Finished, remaining
@@ -154,7 +155,13 @@ class Route:
         return replace(tile, inner=inner, outer=inner)
 
 
-def choose_route(source: ImageSource, header: CheckpointHeader, geometry: Geometry, options: PredictOptions) -> Route:
+def choose_route(
+    source: ImageSource,
+    header: CheckpointHeader,
+    geometry: Geometry,
+    options: PredictOptions,
+    found: FoundSize | None = None,
+) -> Route:
     """Choose how a model is run over an image.
 
     Parameters
@@ -167,6 +174,8 @@ def choose_route(source: ImageSource, header: CheckpointHeader, geometry: Geomet
         Of its network.
     options : PredictOptions
         Flips, directions, rescaling.
+    found : FoundSize, optional
+        What a first coarse pass told of the objects.
 
     Raises
     ------
@@ -182,9 +191,7 @@ def choose_route(source: ImageSource, header: CheckpointHeader, geometry: Geomet
     matched, channels_note = matched_source(source, header)
     stack = header.ndim == 2 and source.shape[1] > 1
     directions = options.three_directions and stack
-    rescaling, rescaling_note = choose_rescaling(
-        source, header.voxel_size, wanted=options.rescale, isotropic=directions
-    )
+    rescaling, rescaling_note = _network_grid(source, header, options, found, directions)
     margin: Triple = (0, 0, 0)
     if directions:
         step, radius = lcm(*geometry.divisor), max(geometry.receptive_field)
@@ -207,3 +214,16 @@ def choose_route(source: ImageSource, header: CheckpointHeader, geometry: Geomet
     if len(versions) > 1:
         notes.append(f"The scores are the mean over {len(versions)} mirrored versions.")
     return Route(matched, geometry, margin, rescaling, directions, versions, tuple(n for n in notes if n))
+
+
+def _network_grid(
+    source: ImageSource, header: CheckpointHeader, options: PredictOptions, found: FoundSize | None, isotropic: bool
+) -> tuple[Rescaling | None, str]:
+    """Choose the network's grid: by what the user said, else by both voxel sizes, else by what was found."""
+    if options.diameter is not None:
+        return rescaling_by_diameter(source, header, options.diameter, isotropic=isotropic)
+    if found is None or found.diameter is None:
+        rescaling, note = choose_rescaling(source, header.voxel_size, wanted=options.rescale, isotropic=isotropic)
+        return rescaling, note if found is None else f"{found.sentence} {note}".strip()
+    rescaling, note = rescaling_by_diameter(source, header, found.diameter, isotropic=isotropic)
+    return rescaling, f"{found.sentence} {note}"
