@@ -79,6 +79,22 @@ class ConfirmationNeeded(UserError):
         self.count = count
 
 
+class ConsentNeeded(UserError):
+    """A model file contains code, which runs only after a yes for exactly this code.
+
+    Parameters
+    ----------
+    message, hint : str
+        See `UserError`; the message says what a yes means.
+    sha256 : str
+        Of the code, hexadecimal.
+    """
+
+    def __init__(self, message: str, hint: str = "", sha256: str = "") -> None:
+        super().__init__(message, hint)
+        self.sha256 = sha256
+
+
 def disk_advice(error: OSError, full: str) -> str:
     """Return what to do about a file that could not be written: `full` if the disk has no room."""
     no_room = error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -32,13 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from napari_unet.cli.console import ERROR, INTERRUPTED, error, print_anything
     from napari_unet.cli.parser import build_parser
+    from napari_unet.cli.trust import only_named_code
     from napari_unet.errors import UserError
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     print_anything()
     try:
         chosen = build_parser(arguments).parse_args(arguments)
-        return int(chosen.run(chosen))
+        with only_named_code(getattr(chosen, "run_code", ())):
+            return int(chosen.run(chosen))
     except UserError as problem:
         from napari_unet.cli.said import sentence
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from napari_unet import __version__
+from napari_unet.cli.trust import add_trust
 from napari_unet.errors import UserError
 
 # Command → module with `configure(parser)`, and what it does.
@@ -57,4 +58,6 @@ def build_parser(arguments: Sequence[str] = ()) -> Parser:
         command = commands.add_parser(name, help=sentence, description=sentence, allow_abbrev=False)
         if name in arguments:
             import_module(f"napari_unet.cli.{module}").configure(command, name)
+            if name != "demo":
+                add_trust(command)
     return parser

@@ -61,6 +61,8 @@ def prepared(network: nn.Module, channels: int, divisor: tuple[int, ...], dtype:
         if is_out_of_memory(error):
             raise
         return Prepared(network, network, False, None)
+    if not cost.operations:
+        return Prepared(network, network, False, None)  # a program, whose layers cannot be seen
     if not isinstance(before, torch.Tensor):
         return Prepared(network, network, False, cost)
     folded = deepcopy(network)
