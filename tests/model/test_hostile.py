@@ -1,13 +1,16 @@
 """Files that are damaged, mistaken or malicious: each is refused with a sentence, and nothing in them runs."""
 
 import argparse
+import datetime as dt
 import io
 import os
+import pathlib
 import pickle
 import struct
 import zipfile
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +19,7 @@ from torch import nn
 
 from napari_unet.errors import CheckpointError
 from napari_unet.model.checkpoint import load_checkpoint, read_header
+from napari_unet.model.reading import read_weights
 
 
 class Payload:
@@ -70,8 +74,24 @@ def test_whole_networks_and_scripts(tmp_path):
 
 
 def test_objects_besides_tensors(tmp_path):
-    torch.save({"state_dict": {"w": torch.zeros(2)}, "args": argparse.Namespace(lr=1)}, tmp_path / "args.ckpt")
-    refused(tmp_path / "args.ckpt", "Namespace")
+    torch.save({"state_dict": {"w": torch.zeros(2)}, "when": dt.datetime(2020, 1, 1)}, tmp_path / "args.ckpt")
+    refused(tmp_path / "args.ckpt", "datetime")
+
+
+def test_settings_become_inert(tmp_path):
+    settings = {"args": argparse.Namespace(lr=1), "path": pathlib.PurePosixPath("/a/b"), "best": np.float64(0.5)}
+    torch.save({"state_dict": {"w": torch.zeros(2)}, "optimizer": {"lr": 1}, **settings}, tmp_path / "args.ckpt")
+    weights = read_weights(tmp_path / "args.ckpt")
+    assert list(weights.tensors) == ["w"]
+    assert weights.container == ("state_dict",)
+    assert weights.beside == {"args": {"lr": 1}, "path": ["/", "a", "b"], "best": 0.5}
+
+
+def test_classes_of_packages_are_named_but_never_made(tmp_path):
+    torch.save({"model_state": {"w": torch.zeros(2)}, "init": {"pooler": nn.MaxPool2d}}, tmp_path / "named.pt")
+    assert read_weights(tmp_path / "named.pt").beside == {"init": {"pooler": "torch.nn.modules.pooling.MaxPool2d"}}
+    torch.save({"model_state": {"w": torch.zeros(2)}, "init": {"pooler": nn.MaxPool2d(2)}}, tmp_path / "made.pt")
+    refused(tmp_path / "made.pt", "MaxPool2d")
 
 
 def test_things_that_are_no_checkpoint(tmp_path):
@@ -87,7 +107,7 @@ def test_things_that_are_no_checkpoint(tmp_path):
         (tmp_path / name).write_bytes(content)
         refused(tmp_path / name, words)
     (tmp_path / "folder.pt").mkdir()
-    refused(tmp_path / "folder.pt", "folder")
+    refused(tmp_path / "folder.pt", "no checkpoint file")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")

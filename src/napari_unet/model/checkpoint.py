@@ -60,7 +60,7 @@ class Checkpoint:
     @property
     def geometry(self) -> Geometry:
         """Divisor, receptive field and halo; measured once for a network that is not ours."""
-        if self.header.config is not None:
+        if self.header.config is not None or self.header.blueprint is not None:
             return geometry_of(self.header)
         if self._geometry is None:
             from napari_unet.model.probing import probe_geometry
@@ -247,12 +247,11 @@ def load_checkpoint(source: str | Path) -> Checkpoint:
         If the file is no checkpoint, not one that is known, or damaged.
     """
     from napari_unet.model.families import build_checkpoint
-    from napari_unet.model.reading import read_tensors
+    from napari_unet.model.folders import read_model
 
     path = find_checkpoint(source)
     own = own_header(path)  # bounds first, before any tensor is read
-    tensors, metadata = read_tensors(path)
-    checkpoint = build_checkpoint(tensors, metadata, path)
+    checkpoint = build_checkpoint(read_model(path))
     if own is not None and checkpoint.header != own:
         raise CheckpointError(f"{path.name} changed while it was read.", "Try again.")
     return checkpoint

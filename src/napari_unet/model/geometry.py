@@ -71,6 +71,8 @@ def geometry_of(model: UNetConfig | CheckpointHeader) -> Geometry:
     (10, 10)
     """
     config = model.config if isinstance(model, CheckpointHeader) else model
+    if isinstance(model, CheckpointHeader) and model.blueprint is not None:
+        return Geometry(model.blueprint.divisor, model.blueprint.reach, exact=False)
     if config is None:
         raise CheckpointError(
             "The geometry of a foreign network cannot be derived from its header.",

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from napari_unet.errors import CheckpointError
 from napari_unet.image.normalize import Normalization
 from napari_unet.model.config import UNetConfig
+from napari_unet.model.origin import Blueprint, Origin
 
 SCHEMA_VERSION = 1
 MAX_NAME = 512
@@ -121,6 +122,10 @@ class CheckpointHeader:
     object_diameter : float or None
         Typical diameter of the objects that it learned from, in voxels along x: of the disc (2D) or ball (3D) of
         their area or volume.
+    blueprint : Blueprint or None
+        How a network that a library defines is built; None for a `UNet`.
+    origin : Origin or None
+        The foreign format that the weights came in, and how what is known of them is known.
     """
 
     name: str
@@ -138,6 +143,8 @@ class CheckpointHeader:
     out_channels: int = 2
     rehearsal: Literal["", "nuclei_2d"] = ""
     object_diameter: float | None = None
+    blueprint: Blueprint | None = None
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         problem = _header_problem(self)
@@ -161,6 +168,10 @@ class CheckpointHeader:
             known["config"] = None if known["config"] is None else UNetConfig.from_dict(known["config"])
             known["normalization"] = Normalization.from_dict(known["normalization"])
             known["output"] = Output.from_dict(known["output"])
+            if known.get("blueprint") is not None:
+                known["blueprint"] = Blueprint.from_dict(known["blueprint"])
+            if known.get("origin") is not None:
+                known["origin"] = Origin.from_dict(known["origin"])
             if known.get("voxel_size") is not None:
                 known["voxel_size"] = tuple(known["voxel_size"])
             header = cls(**known)
@@ -229,6 +240,8 @@ def _header_problem(header: CheckpointHeader) -> str:
         return f"ndim is {header.ndim}, expected 2 or 3"
     if config is not None and counts != (config.ndim, config.in_channels, config.out_channels):
         return f"its dimensions and channels {counts} differ from the network's"
+    if header.blueprint is not None and (config is not None or len(header.blueprint.divisor) != header.ndim):
+        return "it describes two networks, or one of other dimensions"
     if len(output.channels) != header.out_channels:
         return f"it names {len(output.channels)} output channels, the network has {header.out_channels}"
     size = header.voxel_size

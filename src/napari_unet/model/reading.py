@@ -9,15 +9,17 @@ import pickle
 import stat
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from napari_unet.errors import CheckpointError
-from napari_unet.model.tensorfile import DAMAGED, MAX_FILE_BYTES, MAX_TENSORS, read_table
+from napari_unet.model.allowed import allowed_globals, plain
+from napari_unet.model.tensorfile import DAMAGED, HEADER_KEY, MAX_FILE_BYTES, MAX_TENSORS, read_table
 from napari_unet.model.weights import STATE_DICT, screen_tensors
 
 Kind = Literal["safetensors", "torch"]
@@ -27,6 +29,8 @@ CONTAINERS = ("state_dict", "model_state_dict", "model_state", "network_weights"
 PREFIXES = ("module.", "model.", "net.", "_orig_mod.")
 MAX_NESTING = 4
 NOT_WEIGHTS = frozenset({"mask_values"})  # what training scripts put between the weights
+# What training keeps beside the weights to go on; large, and of no use for another program.
+NOT_KEPT = ("optim", "sched", "scaler", "loops", "callbacks", "logging", "history")
 
 # What reading a hostile pickle can raise. (UnpicklingError, which torch raises for code, is caught before.)
 READ_ERRORS = (
@@ -113,7 +117,48 @@ def _refuse_content(name: str, start: bytes) -> NoReturn:
     )
 
 
-def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], Mapping[str, str]]:
+@dataclass(frozen=True)
+class Weights:
+    """What a file held.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or the folder that was opened.
+    tensors : mapping of str to torch.Tensor
+        Flat, unwrapped from its container, finite.
+    metadata : mapping of str to str
+        The text metadata of a .safetensors file; empty for others.
+    container : tuple of str
+        Keys that led to the tensors.
+    prefix : str
+        What stood before every name and was taken off.
+    beside : dict
+        Plain values beside the tensors.
+    documents : dict
+        JSON documents beside the file, see `napari_unet.model.folders`.
+    """
+
+    path: Path
+    tensors: Mapping[str, torch.Tensor]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    container: tuple[str, ...] = ()
+    prefix: str = ""
+    beside: dict[str, Any] = field(default_factory=dict)
+    documents: dict[str, Any] = field(default_factory=dict)
+
+    def below(self, prefix: str) -> Weights:
+        """Return the part of the tensors whose names begin with a prefix, without it."""
+        inner = {name[len(prefix) :]: tensor for name, tensor in self.tensors.items() if name.startswith(prefix)}
+        return replace(self, tensors=inner, prefix=self.prefix + prefix)
+
+    def above(self, prefix: str) -> Weights:
+        """Put back a prefix that belongs to the network's own names."""
+        inner = {prefix + name: tensor for name, tensor in self.tensors.items()}
+        return replace(self, tensors=inner, prefix=self.prefix.removesuffix(prefix))
+
+
+def read_weights(path: Path) -> Weights:
     """Read the tensors of a checkpoint file, whoever wrote it.
 
     Parameters
@@ -123,10 +168,8 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], Mapping[str, str]
 
     Returns
     -------
-    tensors : dict of str to torch.Tensor
-        Flat, unwrapped from its container, without common prefixes, finite.
-    metadata : mapping of str to str
-        The text metadata of a .safetensors file; empty for others.
+    Weights
+        Unwrapped from its container, without common prefixes.
 
     Raises
     ------
@@ -139,9 +182,13 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], Mapping[str, str]
             loaded = load_file(path)
         except (SafetensorError, OSError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"{path.name} cannot be read: {_first_line(error)}.", DAMAGED) from error
-        return screen_tensors(dict(loaded), path.name), table.metadata
+        tensors = screen_tensors(dict(loaded), path.name)
+        prefix = "" if table.metadata.get(HEADER_KEY) else _common_prefix(tensors)
+        return Weights(path, tensors, table.metadata).below(prefix)
     _check_zip(path)
-    return screen_tensors(_strip_prefixes(_unwrap(_load_pickle(path), path.name)), path.name), {}
+    values, container, beside = _unwrap(_load_pickle(path), path.name)
+    weights = Weights(path, screen_tensors(values, path.name), container=container, beside=beside)
+    return weights.below(_common_prefix(weights.tensors))
 
 
 def _check_zip(path: Path) -> None:
@@ -181,7 +228,8 @@ def _check_members(name: str, names: list[str]) -> None:
 
 def _load_pickle(path: Path) -> object:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(allowed_globals(_unknown_globals(path))):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path.name} contains code or objects besides weights{_offenders(path)}; nothing of it was run.",
@@ -189,6 +237,11 @@ def _load_pickle(path: Path) -> object:
         ) from error
     except READ_ERRORS as error:
         raise CheckpointError(f"{path.name} cannot be read: {_first_line(error)}.", DAMAGED) from error
+
+
+def _unknown_globals(path: Path) -> list[str]:
+    """Return names of functions and classes in the file that torch does not know, found without running it."""
+    return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
 
 
 def _offenders(path: Path) -> str:
@@ -200,30 +253,37 @@ def _offenders(path: Path) -> str:
     return f" ({', '.join(sorted(found)[:3])})" if found else ""
 
 
-def _unwrap(content: object, name: str) -> dict[object, object]:
-    """Follow the usual containers down to the mapping that holds the tensors."""
+def _unwrap(content: object, name: str) -> tuple[dict[object, object], tuple[str, ...], dict[str, Any]]:
+    """Follow the usual containers down to the mapping that holds the tensors; return how, and what is beside."""
+    container: list[str] = []
+    beside: dict[str, Any] = {}
     for _ in range(MAX_NESTING):
         if not isinstance(content, dict):
             break
-        inner = next((content[key] for key in CONTAINERS if isinstance(content.get(key), dict)), None)
-        if inner is None:
-            return {key: value for key, value in content.items() if key not in NOT_WEIGHTS}
-        content = inner
+        found = next((key for key in CONTAINERS if isinstance(content.get(key), dict)), None)
+        if found is None:
+            return {key: value for key, value in content.items() if key not in NOT_WEIGHTS}, tuple(container), beside
+        others = {key: value for key, value in content.items() if key != found and isinstance(key, str)}
+        kept = {key: value for key, value in others.items() if not any(part in key.lower() for part in NOT_KEPT)}
+        beside = {**plain(kept), **beside}
+        container.append(found)
+        content = content[found]
     raise CheckpointError(
         f"{name} holds a {type(content).__name__}, expected a mapping from parameter names to tensors.", STATE_DICT
     )
 
 
-def _strip_prefixes(values: dict[object, object]) -> dict[object, object]:
-    """Remove what wrappers put before every name."""
+def _common_prefix(values: Mapping[str, object]) -> str:
+    """Return what wrappers put before every name."""
+    common = ""
     for _ in range(MAX_NESTING):
         for prefix in PREFIXES:
-            if values and all(isinstance(key, str) and key.startswith(prefix) for key in values):
-                values = {str(key)[len(prefix) :]: value for key, value in values.items()}
+            if values and all(key.startswith(common + prefix) for key in values):
+                common += prefix
                 break
         else:
             break
-    return values
+    return common
 
 
 def _first_line(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import nn
 
 from napari_unet.errors import CheckpointError
 from napari_unet.model.config import UNetConfig
@@ -130,7 +131,64 @@ def build_network(
     """
     with torch.device("meta"):
         network = UNet(config)
-    expected = {rename(name): tensor for name, tensor in network.state_dict().items()}
+    check_fit({rename(name): tensor for name, tensor in network.state_dict().items()}, tensors, file_name)
+    network = network.to_empty(device="cpu")
+    network.load_state_dict({name: tensors[rename(name)] for name in network.state_dict()}, strict=True)
+    return network.eval()
+
+
+def load_into(build: Callable[[], nn.Module], tensors: Mapping[str, torch.Tensor], file_name: str) -> nn.Module:
+    """Build somebody else's network and load weights into it, strictly.
+
+    Parameters
+    ----------
+    build : callable
+        Returns the network; called twice, first without memory for weights.
+    tensors : mapping of str to torch.Tensor
+        Weights under the network's own names; one that it knows under several names may stand under any or all.
+    file_name : str
+        For the message.
+
+    Returns
+    -------
+    torch.nn.Module
+        In evaluation mode, on the CPU, in float32.
+
+    Raises
+    ------
+    CheckpointError
+        If names or shapes differ, or the network is too large.
+    """
+    with torch.device("meta"):
+        empty = build()
+    first = _first_names(empty)
+    found = {first.get(name, name): tensor for name, tensor in tensors.items()}
+    check_fit(once_each(empty), found, file_name)
+    network = build().float()
+    network.load_state_dict({name: found[first[name]] for name in network.state_dict()}, strict=True)
+    return network.eval()
+
+
+def once_each(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the state dict of a network without the second names of what it holds under several."""
+    first = _first_names(network)
+    return {name: tensor for name, tensor in network.state_dict().items() if first[name] == name}
+
+
+def _first_names(network: nn.Module) -> dict[str, str]:
+    """Return, for each name in the state dict, the first name of the same tensor."""
+    found: dict[int, str] = {}
+    return {name: found.setdefault(id(tensor), name) for name, tensor in network.state_dict(keep_vars=True).items()}
+
+
+def check_fit(expected: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor], file_name: str) -> None:
+    """Compare names and shapes of a network with those of a file.
+
+    Raises
+    ------
+    CheckpointError
+        If they differ, with the first five differences, or if the network is too large.
+    """
     if sum(tensor.numel() for tensor in expected.values()) > MAX_PARAMETERS:
         raise CheckpointError(
             f"{file_name} describes a network of more than {MAX_PARAMETERS} weights.", "Use a smaller network."
@@ -143,9 +201,6 @@ def build_network(
             f"{file_name} does not fit the network: {'; '.join(differences[:SHOWN_DIFFERENCES])}{rest}.",
             "The file is damaged, or its network was changed; use the program that made it to save it again.",
         )
-    network = network.to_empty(device="cpu")
-    network.load_state_dict({name: tensors[rename(name)] for name in network.state_dict()}, strict=True)
-    return network.eval()
 
 
 def _differences(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> list[str]:

@@ -15,7 +15,7 @@ from torch import nn
 from napari_unet.errors import CheckpointError, OutputError
 from napari_unet.model.header import CheckpointHeader
 from napari_unet.model.tensorfile import HEADER_HASH_KEY, HEADER_KEY, hash_text
-from napari_unet.model.weights import hash_tensors
+from napari_unet.model.weights import hash_tensors, once_each
 
 
 def write_checkpoint(path: Path, network: nn.Module, header: CheckpointHeader) -> CheckpointHeader:
@@ -26,9 +26,9 @@ def write_checkpoint(path: Path, network: nn.Module, header: CheckpointHeader) -
     path : Path
         Where; an existing file is replaced only once the new one is complete.
     network : torch.nn.Module
-        A U-Net; its weights are stored in float32.
+        What the header describes; its weights are stored in float32.
     header : CheckpointHeader
-        Must carry the network's configuration.
+        Must carry the network's configuration or blueprint.
 
     Returns
     -------
@@ -42,12 +42,12 @@ def write_checkpoint(path: Path, network: nn.Module, header: CheckpointHeader) -
     OutputError
         If the file cannot be written.
     """
-    if header.config is None:
+    if header.config is None and header.blueprint is None:
         raise CheckpointError(
             f"{header.name} cannot be saved: only U-Nets of this package can be rebuilt from a file.",
             "Save the network with the program it comes from.",
         )
-    tensors = {name: _stored(tensor) for name, tensor in network.state_dict().items()}
+    tensors = {name: _stored(tensor) for name, tensor in once_each(network).items()}
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(

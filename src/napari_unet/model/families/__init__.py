@@ -1,14 +1,14 @@
 """The kinds of checkpoint that are recognized, one short module each, tried in order.
 
-A family has ``NAME``; ``recognize(tensors, metadata) -> bool``, which looks at names and shapes only;
-and ``build(tensors, metadata, path) -> Checkpoint``, which proves the guess by a strict load.
+A family looks at names and shapes only, infers the network, and proves the guess by a strict load. Where the network is
+a plain U-Net, it becomes our own `UNet` under other names (`remapping`); where a library defines it, the library builds
+it (`borrowing`), and is named by the error that misses it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_unet.errors import CheckpointError
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_unet.model.checkpoint import Checkpoint
+    from napari_unet.model.reading import Weights
+
+MAX_PREFIXES = 64
+LEAST_TENSORS = 4
 
 
 class Family(Protocol):
@@ -23,36 +27,81 @@ class Family(Protocol):
 
     NAME: str
 
-    def recognize(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bool:
+    def recognize(self, weights: Weights) -> bool:
         """Return whether names and shapes look like this family."""
         ...
 
-    def build(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], path: Path) -> Checkpoint:
+    def build(self, weights: Weights) -> Checkpoint:
         """Return the checkpoint, or raise CheckpointError if the weights do not fit."""
+        ...
+
+    def pack(self, checkpoint: Checkpoint) -> Mapping[str, Tensor]:
+        """Return the weights under the family's own names; only for checkpoints with an origin of this family."""
         ...
 
 
 def families() -> tuple[Family, ...]:
     """Return the families in the order in which they are tried."""
-    from napari_unet.model.families import milesial, native
+    from napari_unet.model.families import milesial, native, pytorch3dunet
 
-    return native, milesial
+    return native, milesial, pytorch3dunet
 
 
-def build_checkpoint(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], path: Path) -> Checkpoint:
+def family_named(name: str) -> Family | None:
+    """Return the family of that name."""
+    return next((family for family in families() if name == family.NAME), None)
+
+
+def build_checkpoint(weights: Weights) -> Checkpoint:
     """Let the first family that recognizes the tensors build the checkpoint.
+
+    Where none does, the network may be a part of what was saved, as in a Lightning module with a loss: then the
+    parts are tried under each prefix, the largest first.
 
     Raises
     ------
     CheckpointError
         If no family recognizes them, or they do not fit the family's network.
     """
-    for family in families():
-        if family.recognize(tensors, metadata):
-            return family.build(tensors, metadata, path)
+    for part in (weights, *_parts(weights)):
+        for family in families():
+            if family.recognize(part):
+                return family.build(part)
     names = ", ".join(family.NAME for family in families())
-    first = ", ".join(list(tensors)[:3]) or "nothing"
+    first = ", ".join(list(weights.tensors)[:3]) or "nothing"
     raise CheckpointError(
-        f"{path.name} holds the weights of a network that is not known ({len(tensors)} tensors: {first}, …).",
+        f"{weights.path.name} holds the weights of a network that is not known "
+        f"({len(weights.tensors)} tensors: {first}, …).",
         f"Known are: {names}. From Python, any network runs through Checkpoint.from_module.",
     )
+
+
+def pack_weights(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return the state dict of a checkpoint under the names of the family that it came from.
+
+    Raises
+    ------
+    CheckpointError
+        If it came from no other family.
+    """
+    origin = checkpoint.header.origin
+    family = None if origin is None else family_named(origin.family)
+    if origin is None or family is None:
+        raise CheckpointError(
+            f"{checkpoint.header.name} did not come from another program, so there is no other format to write.",
+            "Export it as .safetensors, bioimage.io, TorchScript or ONNX.",
+        )
+    return {origin.prefix + name: tensor.detach().cpu() for name, tensor in family.pack(checkpoint).items()}
+
+
+def _parts(weights: Weights) -> list[Weights]:
+    """Return what stands under each prefix, the largest part first."""
+    counts: dict[str, int] = {}
+    for name in weights.tensors:
+        pieces = name.split(".")
+        for depth in (1, 2):
+            prefix = ".".join(pieces[:depth]) + "."
+            if len(pieces) > depth:
+                counts[prefix] = counts.get(prefix, 0) + 1
+    some = sorted((count, prefix) for prefix, count in counts.items() if LEAST_TENSORS <= count < len(weights.tensors))
+    return [weights.below(prefix) for _, prefix in some[::-1][:MAX_PREFIXES]]

@@ -7,28 +7,28 @@ transposed convolutions, and the bilinear one halves the channels before each sk
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from torch import Tensor
 
 from napari_unet.errors import CheckpointError
 from napari_unet.image.normalize import Normalization
-from napari_unet.model.checkpoint import Checkpoint, default_output
+from napari_unet.model.checkpoint import Checkpoint
 from napari_unet.model.config import UNetConfig
-from napari_unet.model.header import CheckpointHeader
-from napari_unet.model.weights import build_network, hash_tensors
+from napari_unet.model.families.remapping import Known, own_checkpoint, packed, unet_names
+from napari_unet.model.origin import Finding
+from napari_unet.model.reading import Weights
 
 NAME = "milesial"
 FIRST, LAST = "inc.double_conv.0.weight", "outc.conv.weight"
 BLOCK = "double_conv.3.weight"
 
 
-def recognize(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bool:
+def recognize(weights: Weights) -> bool:
     """Return whether the first and the last convolution have milesial's names."""
-    return FIRST in tensors and LAST in tensors
+    return FIRST in weights.tensors and LAST in weights.tensors
 
 
-def build(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], path: Path) -> Checkpoint:
+def build(weights: Weights) -> Checkpoint:
     """Infer the architecture and load strictly.
 
     Raises
@@ -36,23 +36,24 @@ def build(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], path: Path
     CheckpointError
         If the tensors are not a whole milesial U-Net.
     """
-    config = infer_config(tensors, path.name)
-    depth = len(config.features) - 1
-    network = build_network(config, tensors, path.name, lambda name: milesial_name(name, depth))
-    header = CheckpointHeader(
-        name=path.stem,
-        config=config,
+    config = infer_config(weights.tensors, weights.path.name)
+    known = Known(
+        variant="UNet",
         # Its training code divides 8-bit images by 255.
         normalization=Normalization(method="fixed", offset=(0.0,), scale=(255.0,), per_channel=False),
-        output=default_output(config.out_channels),
-        provenance={"source": "a state dict of milesial/Pytorch-UNet", "assumed": "8-bit images divided by 255"},
-        family=NAME,
-        weights_hash=hash_tensors(network.state_dict()),
-        ndim=2,
-        in_channels=config.in_channels,
-        out_channels=config.out_channels,
+        findings=(
+            Finding("upsampling", config.upsampling, "weights"),
+            Finding("normalization", "8-bit images divided by 255, as its own training does", "assumed"),
+            Finding("classes", "the first channel is the background" if config.out_channels > 1 else "", "assumed"),
+        ),
     )
-    return Checkpoint(network, header)
+    return own_checkpoint(NAME, weights, config, names_of(config), known)
+
+
+def pack(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Return the weights under milesial's names."""
+    assert checkpoint.header.config is not None
+    return packed(checkpoint, names_of(checkpoint.header.config))
 
 
 def infer_config(tensors: Mapping[str, Tensor], file_name: str) -> UNetConfig:
@@ -86,24 +87,22 @@ def infer_config(tensors: Mapping[str, Tensor], file_name: str) -> UNetConfig:
     )
 
 
-def milesial_name(name: str, depth: int) -> str:
-    """Translate one of our parameter names into milesial's.
+def names_of(config: UNetConfig) -> dict[str, str]:
+    """Return our names of the parameters → milesial's.
 
     Examples
     --------
-    >>> milesial_name("encoder.1.layers.3.weight", 4)
+    >>> names_of(UNetConfig())["encoder.1.layers.3.weight"]
     'down1.maxpool_conv.1.double_conv.3.weight'
     """
-    part, _, rest = name.partition(".")
-    if part == "head":
-        return f"outc.conv.{rest}"
-    if part == "bottleneck":
-        level, layer = depth, rest.removeprefix("layers.")
-    else:
-        index, _, inner = rest.partition(".")
-        level, layer = int(index), inner.removeprefix("layers.")
-    if part == "upsampling":
-        return f"up{level + 1}.up.{layer}"
-    if part == "decoder":
-        return f"up{level + 1}.conv.double_conv.{layer}"
-    return f"inc.double_conv.{layer}" if level == 0 else f"down{level}.maxpool_conv.1.double_conv.{layer}"
+
+    def encoder(level: int, unit: int) -> tuple[str, str]:
+        block = "inc" if level == 0 else f"down{level}.maxpool_conv.1"
+        return f"{block}.double_conv.{3 * unit}", f"{block}.double_conv.{3 * unit + 1}"
+
+    def decoder(level: int, unit: int) -> tuple[str, str]:
+        block = f"up{depth - level}.conv.double_conv"
+        return f"{block}.{3 * unit}", f"{block}.{3 * unit + 1}"
+
+    depth = len(config.features) - 1
+    return unet_names(config, encoder, decoder, lambda level: f"up{depth - level}.up", "outc.conv")
