@@ -98,7 +98,8 @@ class UNetConfig:
     slope : float
         Of a leaky ReLU for negative values.
     project : bool
-        A 1×1 convolution to the level's channels before voxels are interpolated or repeated.
+        A 1×1 convolution before voxels are interpolated or repeated, to the channels that come up, where
+        there are others below.
     kernels : tuple of tuple of int, optional
         Kernel sizes (1 or 3) per level and axis, the bottleneck last; all 3 when omitted.
     widths : Widths, optional

@@ -258,7 +258,7 @@ def _dropout(config: UNetConfig) -> nn.Module:
 
 def _upsampling(config: UNetConfig, factors: tuple[int, ...], channels: int, following: int) -> nn.Module:
     if config.upsampling != "transpose":
-        projection = pointwise(config, channels, following) if config.project else None
+        projection = pointwise(config, channels, following) if config.project and channels != following else None
         if config.upsampling == "nearest":
             return Repetition(factors, projection)
         return Interpolation(factors, config.align_corners, projection)

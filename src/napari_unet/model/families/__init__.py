@@ -42,9 +42,16 @@ class Family(Protocol):
 
 def families() -> tuple[Family, ...]:
     """Return the families in the order in which they are tried."""
-    from napari_unet.model.families import milesial, native, pytorch3dunet
+    from napari_unet.model.families import (
+        milesial,
+        monai_basic,
+        monai_dynunet,
+        monai_unet,
+        native,
+        pytorch3dunet,
+    )
 
-    return native, milesial, pytorch3dunet
+    return native, milesial, pytorch3dunet, monai_basic, monai_unet, monai_dynunet
 
 
 def family_named(name: str) -> Family | None:

@@ -79,7 +79,11 @@ def construct(blueprint: Blueprint | None) -> nn.Module:
 
 
 # Family → the module here whose `construct(network, arguments)` builds it.
-BUILDERS: dict[str, str] = {"pytorch-3dunet": "pytorch3dunet"}
+BUILDERS = {
+    "pytorch-3dunet": "pytorch3dunet",
+    "MONAI UNet": "monai_unet",
+    "MONAI DynUNet": "monai_dynunet",
+}
 
 
 def borrowed_checkpoint(

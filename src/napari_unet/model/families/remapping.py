@@ -201,7 +201,8 @@ def unet_names(
     for place, level in enumerate(reversed(range(depth))):
         for unit in range(config.convolutions):
             names |= _unit_names(config, f"decoder.{place}", unit, *decoder(level, unit))
-        if config.upsampling == "transpose" or config.project:
+        below = config.features[-1] if place == 0 else config.channels.decoder[level + 1][-1]
+        if config.upsampling == "transpose" or (config.project and below != config.channels.rising[level]):
             ours = f"upsampling.{place}" + (".projection" if config.project else "")
             names |= {f"{ours}.{part}": f"{up(level)}.{part}" for part in ("weight", "bias")}
     return names
