@@ -79,7 +79,7 @@ class ConfirmationNeeded(UserError):
         self.count = count
 
 
-class ConsentNeeded(UserError):
+class ConsentNeeded(CheckpointError):
     """A model file contains code, which runs only after a yes for exactly this code.
 
     Parameters

@@ -11,7 +11,7 @@ from napari_unet.errors import CheckpointError
 from napari_unet.image.normalize import Normalization
 from napari_unet.model.builtin import builtin_names
 from napari_unet.model.config import UNetConfig
-from napari_unet.model.geometry import Geometry, geometry_of
+from napari_unet.model.geometry import Geometry, geometry_of, program_geometry
 from napari_unet.model.header import CheckpointHeader, ClassInfo, Output
 from napari_unet.model.opening import find_checkpoint, own_header
 from napari_unet.model.outputs import class_output, default_classes, default_output
@@ -62,6 +62,8 @@ class Checkpoint:
         """Divisor, receptive field and halo; measured once for a network that is not ours."""
         if self.header.config is not None or self.header.blueprint is not None:
             return geometry_of(self.header)
+        if self.header.program is not None:
+            return program_geometry(self.header.program)
         if self._geometry is None:
             from napari_unet.model.probing import probe_geometry
 
@@ -228,13 +230,15 @@ class Checkpoint:
         return path
 
 
-def load_checkpoint(source: str | Path) -> Checkpoint:
-    """Load a checkpoint, strictly and without running code from it.
+def load_checkpoint(source: str | Path, run_code: str | None = None) -> Checkpoint:
+    """Load a checkpoint, strictly and without running code from it unless it was allowed.
 
     Parameters
     ----------
     source : str or Path
         A built-in name such as ``"nuclei-2d"``, or a file.
+    run_code : str, optional
+        SHA-256 of the code in the file that may run; ``"never"`` to take weights that need none, where there are any.
 
     Returns
     -------
@@ -245,13 +249,18 @@ def load_checkpoint(source: str | Path) -> Checkpoint:
     ------
     CheckpointError
         If the file is no checkpoint, not one that is known, or damaged.
+    ConsentNeeded
+        If it holds code that nobody allowed; the error carries its hash.
     """
+    from napari_unet.model.consent import given
     from napari_unet.model.families import build_checkpoint
     from napari_unet.model.folders import read_model
+    from napari_unet.model.packages import open_container
 
     path = find_checkpoint(source)
     own = own_header(path)  # bounds first, before any tensor is read
-    checkpoint = build_checkpoint(read_model(path))
+    with given(run_code):
+        checkpoint = open_container(path, own) or build_checkpoint(read_model(path))
     if own is not None and checkpoint.header != own:
         raise CheckpointError(f"{path.name} changed while it was read.", "Try again.")
     return checkpoint

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from napari_unet.errors import CheckpointError
 from napari_unet.model.config import UNetConfig
 from napari_unet.model.header import CheckpointHeader
+from napari_unet.model.program import Program
 
 Interval = tuple[int, int]
 
@@ -147,3 +148,8 @@ def _enlarged_from(interval: Interval, factor: int, interpolated: bool) -> Inter
     if interpolated:
         return (low - 1) // factor, (high + 1) // factor
     return low // factor, high // factor
+
+
+def program_geometry(program: Program) -> Geometry:
+    """Return grid and halo of a network that comes as a program; its tiles are never exact."""
+    return Geometry(tuple(max(1, step) for step in program.sizes.step), program.sizes.halo, exact=False)

@@ -13,6 +13,7 @@ from napari_unet.errors import CheckpointError
 from napari_unet.image.normalize import Normalization
 from napari_unet.model.config import UNetConfig
 from napari_unet.model.origin import Blueprint, Origin
+from napari_unet.model.program import Program
 
 SCHEMA_VERSION = 1
 MAX_NAME = 512
@@ -126,6 +127,8 @@ class CheckpointHeader:
         How a network that a library defines is built; None for a `UNet`.
     origin : Origin or None
         The foreign format that the weights came in, and how what is known of them is known.
+    program : Program or None
+        A network that comes as a program, which lies beside the weights; None otherwise.
     """
 
     name: str
@@ -145,6 +148,7 @@ class CheckpointHeader:
     object_diameter: float | None = None
     blueprint: Blueprint | None = None
     origin: Origin | None = None
+    program: Program | None = None
 
     def __post_init__(self) -> None:
         problem = _header_problem(self)
@@ -172,6 +176,8 @@ class CheckpointHeader:
                 known["blueprint"] = Blueprint.from_dict(known["blueprint"])
             if known.get("origin") is not None:
                 known["origin"] = Origin.from_dict(known["origin"])
+            if known.get("program") is not None:
+                known["program"] = Program.from_dict(known["program"])
             if known.get("voxel_size") is not None:
                 known["voxel_size"] = tuple(known["voxel_size"])
             header = cls(**known)
@@ -241,6 +247,9 @@ def _header_problem(header: CheckpointHeader) -> str:
     if config is not None and counts != (config.ndim, config.in_channels, config.out_channels):
         return f"its dimensions and channels {counts} differ from the network's"
     if header.blueprint is not None and (config is not None or len(header.blueprint.divisor) != header.ndim):
+        return "it describes two networks, or one of other dimensions"
+    program = header.program
+    if program is not None and (config or header.blueprint or len(program.sizes.minimum) != header.ndim):
         return "it describes two networks, or one of other dimensions"
     if len(output.channels) != header.out_channels:
         return f"it names {len(output.channels)} output channels, the network has {header.out_channels}"

@@ -13,6 +13,7 @@ from safetensors.torch import save
 from torch import nn
 
 from napari_unet.errors import CheckpointError, OutputError
+from napari_unet.model.fitting import Fitted, program_tensors
 from napari_unet.model.header import CheckpointHeader
 from napari_unet.model.tensorfile import HEADER_HASH_KEY, HEADER_KEY, hash_text
 from napari_unet.model.weights import hash_tensors, once_each
@@ -42,12 +43,13 @@ def write_checkpoint(path: Path, network: nn.Module, header: CheckpointHeader) -
     OutputError
         If the file cannot be written.
     """
-    if header.config is None and header.blueprint is None:
+    if header.config is None and header.blueprint is None and header.program is None:
         raise CheckpointError(
             f"{header.name} cannot be saved: only U-Nets of this package can be rebuilt from a file.",
             "Save the network with the program it comes from.",
         )
-    tensors = {name: _stored(tensor) for name, tensor in once_each(network).items()}
+    found = program_tensors(network) if isinstance(network, Fitted) else once_each(network)
+    tensors = {name: _stored(tensor) for name, tensor in found.items()}
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(

@@ -49,6 +49,11 @@ class Package:
             self._archive = _checked_zip(path)
             self.description = _one_description(self._archive.namelist(), path.name)
 
+    @property
+    def label(self) -> str:
+        """The description, for messages."""
+        return f"{self.description} of {self.name}"
+
     def close(self) -> None:
         """Close the zip."""
         if self._archive is not None:
@@ -98,6 +103,10 @@ class Package:
             return self._read_file(Path(found), most)
         except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
             raise CheckpointError(f"{source} of {self.name} cannot be read: {error}.", DAMAGED) from error
+
+    def read_description(self, most: int) -> bytes:
+        """Read the description."""
+        return self.read(Path(self.description).name, most)
 
     def _found(self, source: str) -> str | Path | None:
         """Return the member or file of a name; None if it is not there."""

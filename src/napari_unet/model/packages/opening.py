@@ -35,11 +35,11 @@ def open_package(path: Path) -> Checkpoint:
         If it is damaged, cannot be understood, or does not reproduce its test values.
     """
     with Package(path) as package:
-        values = read_yaml(package.read(package.description, MAX_BYTES), package.description)
-        description = read_description(values, package.description)
+        values = read_yaml(package.read_description(MAX_BYTES), package.label)
+        description = read_description(values, package.label)
         _check_scope(description, package)
-        before = preprocessing(description.inputs[0], package.description)
-        after = postprocessing(description.outputs[0], package.description)
+        before = preprocessing(description.inputs[0], package.label)
+        after = postprocessing(description.outputs[0], package.label)
         reasons: list[str] = []
         opened = None
         if not before.steps and not after.steps:
