@@ -70,7 +70,7 @@ def allowed_globals(named: list[str]) -> list[Callable[..., Any] | tuple[Callabl
     return numpy + ordered + inert + classes
 
 
-def plain(value: object, depth: int = 10, budget: list[int] | None = None) -> Any:
+def plain(value: object, depth: int = 16, budget: list[int] | None = None) -> Any:
     """Return the part of a value that is JSON: numbers, texts, lists and mappings of them; None for the rest.
 
     Parameters

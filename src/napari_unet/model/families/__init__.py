@@ -48,10 +48,11 @@ def families() -> tuple[Family, ...]:
         monai_dynunet,
         monai_unet,
         native,
+        nnunet,
         pytorch3dunet,
     )
 
-    return native, milesial, pytorch3dunet, monai_basic, monai_unet, monai_dynunet
+    return native, milesial, pytorch3dunet, monai_basic, monai_unet, monai_dynunet, nnunet
 
 
 def family_named(name: str) -> Family | None:

@@ -83,6 +83,7 @@ BUILDERS = {
     "pytorch-3dunet": "pytorch3dunet",
     "MONAI UNet": "monai_unet",
     "MONAI DynUNet": "monai_dynunet",
+    "nnU-Net": "nnunet",
 }
 
 
@@ -116,7 +117,7 @@ def borrowed_checkpoint(
         output=known.output or default_output(out_channels),
         voxel_size=known.voxel_size,
         family=blueprint.family,
-        weights_hash=hash_tensors({name: tensor.float() for name, tensor in once_each(network).items()}),
+        weights_hash=hash_tensors(once_each(network)),
         ndim=2 if ndim == 2 else 3,
         in_channels=in_channels,
         out_channels=out_channels,
