@@ -26,7 +26,7 @@ from statistics import median
 
 FIELDS = ("task", "contender", "threads", "isa", "memory", "turn", "wall", "cpu", "peak_mb", "agreement", "failed")
 NAMES = ("ours", "untiled", "monai", "monai-bfloat16", "nnunet")
-EVERY = (*NAMES, "ours-float32", "untiled-float32")
+EVERY = (*NAMES, "ours-float32", "untiled-float32", "openvino")
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
