@@ -43,6 +43,7 @@ class Family(Protocol):
 def families() -> tuple[Family, ...]:
     """Return the families in the order in which they are tried."""
     from napari_unet.model.families import (
+        bioimageunet,
         milesial,
         monai_basic,
         monai_dynunet,
@@ -50,9 +51,11 @@ def families() -> tuple[Family, ...]:
         native,
         nnunet,
         pytorch3dunet,
+        smp,
+        torchem,
     )
 
-    return native, milesial, pytorch3dunet, monai_basic, monai_unet, monai_dynunet, nnunet
+    return native, milesial, pytorch3dunet, monai_basic, monai_unet, monai_dynunet, nnunet, smp, torchem, bioimageunet
 
 
 def family_named(name: str) -> Family | None:

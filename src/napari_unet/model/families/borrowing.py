@@ -84,6 +84,7 @@ BUILDERS = {
     "MONAI UNet": "monai_unet",
     "MONAI DynUNet": "monai_dynunet",
     "nnU-Net": "nnunet",
+    "segmentation_models.pytorch": "smp",
 }
 
 
