@@ -2,8 +2,8 @@
 
     python benchmarks/equality.py FOLDER
 
-FOLDER holds the images and labels of the Data Science Bowl 2018; measured are those that the built-in nuclei model has not
-seen. One thread; prints Markdown.
+FOLDER holds the images and labels of the Data Science Bowl 2018; measured are those that the built-in nuclei model has
+not seen. One thread; prints Markdown.
 """
 
 from __future__ import annotations
@@ -71,9 +71,8 @@ def main(folder: str) -> None:
         if found.false_positives or found.false_negatives:
             print(f"{source.name}: {found}", file=sys.stderr)
     print(predictor.sentence)
-    print(
-        "\n| images | same foreground | same object | AP at IoU 0.5: default in tiles, float32 untiled |\n|---|---|---|---|"
-    )
+    print("\n| images | same foreground | same object | AP at IoU 0.5: default in tiles, float32 untiled |")
+    print("|---|---|---|---|")
     shares = " | ".join(f"{part / tally.voxels:.4%}" for part in (tally.foreground, tally.shared))
     print(f"| {tally.images} | {shares} | {tally.ours / tally.images:.4f}, {tally.reference / tally.images:.4f} |")
 
