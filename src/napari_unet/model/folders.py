@@ -78,7 +78,8 @@ def read_model(path: Path) -> Weights:
         for name in DOCUMENTS:
             if name not in documents and (root / name).is_file():
                 documents[name] = _document(root / name)
-    return replace(weights, path=path, documents=documents)
+    inside = file.relative_to(path).as_posix() if path.is_dir() else ""
+    return replace(weights, path=path, documents=documents, file=inside)
 
 
 def weights_file(folder: Path) -> Path:

@@ -46,6 +46,8 @@ class Origin:
         Name of the family that recognized them.
     variant : str
         The network's class in its own package.
+    file : str
+        Where the weights lay in a folder that was opened; empty for a file.
     container : tuple of str
         Keys that led to the tensors in the file, outermost first.
     prefix : str
@@ -62,6 +64,7 @@ class Origin:
 
     family: str
     variant: str = ""
+    file: str = ""
     container: tuple[str, ...] = ()
     prefix: str = ""
     beside: dict[str, Any] = field(default_factory=dict)
@@ -70,9 +73,11 @@ class Origin:
     findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
-        texts = (self.family, self.variant, self.prefix, *self.container)
+        texts = (self.family, self.variant, self.file, self.prefix, *self.container)
         if not self.family or not all(isinstance(text, str) for text in texts):
             raise CheckpointError("The checkpoint's origin cannot be read: a name is no text.", NEWER)
+        if not all(_stays_inside(name) for name in (self.file or "file", *self.documents)):
+            raise CheckpointError("The checkpoint's origin names a file outside of its folder.", NEWER)
         size = len(_json((self.beside, self.documents, self.details), "origin"))
         if size > MAX_JSON:
             raise CheckpointError(f"The checkpoint's origin has {size} characters, more than {MAX_JSON}.", NEWER)
@@ -143,6 +148,11 @@ def bounds_problem(value: object, depth: int = 8) -> str:
         return f"a list has {len(value)} items, more than {MAX_ITEMS}"
     inner = value.values() if isinstance(value, dict) else value
     return next((problem for item in inner if (problem := bounds_problem(item, depth - 1))), "")
+
+
+def _stays_inside(name: str) -> bool:
+    """Whether a name is that of a file in a folder, and of none elsewhere."""
+    return not {"", ".", ".."} & set(name.split("/")) and not set("\\:\0") & set(name)
 
 
 def _is_count(value: object) -> bool:

@@ -15,7 +15,9 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from napari_unet.errors import CheckpointError
 
 SHARE = 0.999  # of the gradient that lies within the reach
-SIDES = {2: 256, 3: 64}  # of the input that is looked at, at least two cells of the network's grid
+# The input that is looked at: so many cells of the network's grid, up to a size, but never fewer than two.
+CELLS = 12
+LARGEST = {2: 256, 3: 64}
 ADVICE = "The file may come from another version of its package."
 
 
@@ -46,7 +48,7 @@ def measure_reach(
         If it fails, or returns another number of channels, another size, or values that are no numbers.
     """
     generator = torch.Generator().manual_seed(0)
-    sides = [max(2, SIDES[len(divisor)] // step) * step for step in divisor]
+    sides = [max(2, min(CELLS, LARGEST[len(divisor)] // step)) * step for step in divisor]
     try:
         with torch.inference_mode():
             small = torch.rand((1, in_channels, *(2 * step for step in divisor)), generator=generator)

@@ -137,6 +137,8 @@ class Weights:
         Plain values beside the tensors.
     documents : dict
         JSON documents beside the file, see `napari_unet.model.folders`.
+    file : str
+        Where the file lies in the folder that was opened; empty for a file.
     """
 
     path: Path
@@ -146,6 +148,7 @@ class Weights:
     prefix: str = ""
     beside: dict[str, Any] = field(default_factory=dict)
     documents: dict[str, Any] = field(default_factory=dict)
+    file: str = ""
 
     def below(self, prefix: str) -> Weights:
         """Return the part of the tensors whose names begin with a prefix, without it."""

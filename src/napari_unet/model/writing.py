@@ -59,7 +59,7 @@ def write_checkpoint(path: Path, network: nn.Module, header: CheckpointHeader) -
     # What is written is ours, whichever family the weights came from.
     header = replace(header, weights_hash=hash_tensors(tensors), family="napari-unet")
     text = json.dumps(header.to_dict(), allow_nan=False)
-    _replace(path, save(tensors, metadata={HEADER_KEY: text, HEADER_HASH_KEY: hash_text(text)}))
+    replace_file(path, save(tensors, metadata={HEADER_KEY: text, HEADER_HASH_KEY: hash_text(text)}))
     return header
 
 
@@ -68,7 +68,7 @@ def _stored(tensor: torch.Tensor) -> torch.Tensor:
     return (tensor.float() if tensor.is_floating_point() else tensor).contiguous().clone()
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Write to a temporary name in the same folder, flush, compare, rename."""
     temporary = path.with_name(f".{secrets.token_hex(8)}.partial")
     try:

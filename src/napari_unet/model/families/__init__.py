@@ -50,12 +50,25 @@ def families() -> tuple[Family, ...]:
         monai_unet,
         native,
         nnunet,
+        platelet,
         pytorch3dunet,
         smp,
         torchem,
     )
 
-    return native, milesial, pytorch3dunet, monai_basic, monai_unet, monai_dynunet, nnunet, smp, torchem, bioimageunet
+    return (
+        native,
+        milesial,
+        pytorch3dunet,
+        monai_basic,
+        monai_unet,
+        monai_dynunet,
+        nnunet,
+        smp,
+        torchem,
+        bioimageunet,
+        platelet,
+    )
 
 
 def family_named(name: str) -> Family | None:

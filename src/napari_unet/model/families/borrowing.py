@@ -85,6 +85,7 @@ BUILDERS = {
     "MONAI DynUNet": "monai_dynunet",
     "nnU-Net": "nnunet",
     "segmentation_models.pytorch": "smp",
+    "platelet-unet-watershed": "platelet",
 }
 
 

@@ -8,6 +8,7 @@ from the weights but the non-linearity.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -75,7 +76,7 @@ def build(weights: Weights) -> Checkpoint:
     )
     known = Known(network, normalization, output, findings, {"order": list(order)}, plans.voxel_size(ndim, order))
     blueprint = Blueprint(NAME, network, arguments, _divisor(arguments["strides"], ndim))
-    inner = Weights(weights.path, tensors, {}, weights.container, weights.prefix, weights.beside, weights.documents)
+    inner = replace(weights, tensors=tensors)
     return borrowed_checkpoint(inner, blueprint, known, ndim, first.shape[1], len(output.channels))
 
 

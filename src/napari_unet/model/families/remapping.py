@@ -116,6 +116,7 @@ def origin_of(family: str, weights: Weights, known: Known) -> Origin:
     return Origin(
         family=family,
         variant=known.variant,
+        file=weights.file,
         container=weights.container,
         prefix=weights.prefix,
         beside=weights.beside,

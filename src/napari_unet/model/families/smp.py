@@ -109,7 +109,7 @@ def _inferred(weights: Weights) -> dict[str, Any]:
     first = next((tensor for tensor in encoder.values() if tensor.ndim == 4), None)
     if first is None or any(name.startswith("classification_head.") for name in tensors):
         raise CheckpointError(
-            f"{weights.path.name} is no plain Unet of {NAME}: it has no convolution, or a classifier beside the scores.",
+            f"{weights.path.name} is no plain Unet of {NAME}: it lacks an encoder, or has a classifier too.",
             "Save it without aux_params.",
         )
     norm = "decoder.blocks.0.conv1.1"

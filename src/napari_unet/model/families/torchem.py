@@ -1,8 +1,8 @@
 """torch-em: UNet2d, UNet3d and AnisotropicUNet become ours.
 
-Their blocks normalize first, and by default without weights: a block whose convolutions stand at places 1 and 4 and that
-has nothing at 0 and 3 has an instance normalization without parameters. The decoder interpolates, then
-projects; what comes from below is concatenated first.
+Their blocks normalize first, and by default without weights: a block whose convolutions stand at places 1 and 4 and
+that has nothing at 0 and 3 has an instance normalization without parameters. The decoder interpolates, then projects;
+what comes from below is concatenated first.
 """
 
 from __future__ import annotations
