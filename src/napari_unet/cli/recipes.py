@@ -32,6 +32,8 @@ def train_recipe(arguments: argparse.Namespace, target: Path) -> int:
     recipe = read_recipe(Path(arguments.recipe))
     if arguments.steps is not None:
         recipe = replace(recipe, schedule=replace(recipe.schedule, steps=arguments.steps))
+    left = tuple(one for one in recipe.data if not any(text in one.images for text in arguments.without))
+    recipe = replace(recipe, data=left)
     if recipe.data and arguments.data is None:
         raise UserError("The recipe learns from files.", "Give --data, the folder that its patterns start from.")
     folder, beside = Path(arguments.data or "."), Path(arguments.recipe).parent
@@ -117,10 +119,15 @@ def read_samples(recipe: Recipe, one: DataSet, number: int, folder: Path, beside
 
 
 def _pairs(images: Path, labels: Path) -> list[tuple[Path, Path]]:
-    """Return images with their labels; the names of a single pair may differ."""
+    """Return images with their labels: a single pair, those of the same stem, or by what the ``*`` stands for."""
     if images.is_file() and labels.is_file():
         return [(images, labels)]
-    return inputs.find_pairs([str(images)], [str(labels)])
+    if "{}" not in labels.name:
+        return inputs.find_pairs([str(images)], [str(labels)])
+    before, _, after = images.name.partition("*")
+    found = inputs.find_images([str(images)])
+    names = [image.name[len(before) : len(image.name) - len(after)] for image in found]
+    return [(image, labels.with_name(labels.name.format(name))) for image, name in zip(found, names, strict=True)]
 
 
 def _split(path: Path, select: dict[str, str]) -> dict[str, dict[str, str]]:

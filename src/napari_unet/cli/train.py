@@ -39,6 +39,14 @@ def configure(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--ndim", type=int, choices=(2, 3), default=2, help="Of a model from nothing. Default: 2.")
     recipe = parser.add_argument_group("recipe")
     recipe.add_argument("--recipe", metavar="TOML", help="Train a model from whole data sets; --data is their folder.")
+    recipe.add_argument(
+        "--without",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="TEXT",
+        help="Leave out the data sets of the recipe whose images have this in their pattern.",
+    )
     recipe.add_argument("--state", metavar="FILE", help="Keep the state of hours of training here, and go on from it.")
     data = parser.add_argument_group("data")
     data.add_argument(

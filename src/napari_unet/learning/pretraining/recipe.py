@@ -64,7 +64,8 @@ class DataSet:
     Parameters
     ----------
     images, labels : str
-        Patterns below the folder of the data; pairs have the same stem.
+        Patterns below the folder of the data; pairs have the same stem, or ``{}`` in `labels` stands for what the ``*``
+        in `images` does. The names of a single pair may differ.
     head : str
         Which head learns from it; the first one when empty.
     share : float
