@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from napari_unet.image.boxes import triple
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.rescaling import IMPLAUSIBLE, TOLERATED, UNKNOWN_SPACING, Rescaling
+from napari_unet.inference.rescaling import IMPLAUSIBLE, TOLERATED, UNKNOWN_SPACING, Rescaling, choose_rescaling
 
 if TYPE_CHECKING:
     from napari_unet.inference.options import PredictOptions
@@ -60,6 +60,40 @@ def wants_estimate(source: ImageSource, header: CheckpointHeader, options: Predi
     if header.output.kind == "classes":
         return False
     return not options.rescale or header.voxel_size is None or source.scale_um is None
+
+
+def network_grid(
+    source: ImageSource,
+    header: CheckpointHeader,
+    options: PredictOptions,
+    found: FoundSize | None = None,
+    *,
+    isotropic: bool = False,
+) -> tuple[Rescaling | None, str]:
+    """Choose the network's grid: by the diameter that the user gave, else by both voxel sizes, else by what was found.
+
+    Parameters
+    ----------
+    source, header, isotropic
+        See `rescaling_by_diameter`.
+    options : PredictOptions
+        The diameter, and whether voxel sizes count.
+    found : FoundSize, optional
+        What a first coarse pass told.
+
+    Returns
+    -------
+    Rescaling or None
+    str
+        What the user should know, as sentences; empty if nothing.
+    """
+    if options.diameter is not None:
+        return rescaling_by_diameter(source, header, options.diameter, isotropic=isotropic)
+    if found is not None and found.diameter is not None:
+        rescaling, note = rescaling_by_diameter(source, header, found.diameter, isotropic=isotropic)
+    else:
+        rescaling, note = choose_rescaling(source, header.voxel_size, wanted=options.rescale, isotropic=isotropic)
+    return rescaling, " ".join(text for text in (found.sentence if found else "", note) if text)
 
 
 def rescaling_by_diameter(

@@ -19,11 +19,11 @@ from napari_unet.errors import ImageError
 from napari_unet.image.boxes import Box, Triple, as_box, extent, overlap, three_axes
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.channels import matched_source
-from napari_unet.inference.diameters import FoundSize, rescaling_by_diameter
+from napari_unet.inference.diameters import FoundSize, network_grid
 from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.passes import Run, mirror_axes, mirrored, three_directions, whole_tile
 from napari_unet.inference.remaining import Finished, remaining
-from napari_unet.inference.rescaling import Rescaling, choose_rescaling
+from napari_unet.inference.rescaling import Rescaling
 from napari_unet.inference.steering import Steer
 from napari_unet.inference.tiling import Tile, TilePlan, View
 from napari_unet.model.geometry import Geometry
@@ -191,7 +191,7 @@ def choose_route(
     matched, channels_note = matched_source(source, header)
     stack = header.ndim == 2 and source.shape[1] > 1
     directions = options.three_directions and stack
-    rescaling, rescaling_note = _network_grid(source, header, options, found, directions)
+    rescaling, rescaling_note = network_grid(source, header, options, found, isotropic=directions)
     margin: Triple = (0, 0, 0)
     if directions:
         step, radius = lcm(*geometry.divisor), max(geometry.receptive_field)
@@ -214,16 +214,3 @@ def choose_route(
     if len(versions) > 1:
         notes.append(f"The scores are the mean over {len(versions)} mirrored versions.")
     return Route(matched, geometry, margin, rescaling, directions, versions, tuple(n for n in notes if n))
-
-
-def _network_grid(
-    source: ImageSource, header: CheckpointHeader, options: PredictOptions, found: FoundSize | None, isotropic: bool
-) -> tuple[Rescaling | None, str]:
-    """Choose the network's grid: by what the user said, else by both voxel sizes, else by what was found."""
-    if options.diameter is not None:
-        return rescaling_by_diameter(source, header, options.diameter, isotropic=isotropic)
-    if found is None or found.diameter is None:
-        rescaling, note = choose_rescaling(source, header.voxel_size, wanted=options.rescale, isotropic=isotropic)
-        return rescaling, note if found is None else f"{found.sentence} {note}".strip()
-    rescaling, note = rescaling_by_diameter(source, header, found.diameter, isotropic=isotropic)
-    return rescaling, f"{found.sentence} {note}"

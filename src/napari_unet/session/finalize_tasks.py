@@ -25,6 +25,7 @@ from napari_unet.session.training_tasks import (
     KnownImage,
     TrainOutcome,
     agreement_of,
+    diameter_in,
     guard_scores,
     run_trainer,
     split_of,
@@ -128,6 +129,7 @@ def finalize(context: JobContext, request: FinalRequest) -> TrainOutcome:
         voxel_size=trained_voxel_size(
             (image.source for image in request.images), root.header.ndim, root.header.voxel_size
         ),
+        object_diameter=diameter_in(request.images, result.checkpoint.header),
     )
     replace(result.checkpoint, header=header).save(request.target)
     if request.kept is not None:

@@ -139,8 +139,9 @@ def segment(context: JobContext, request: SegmentRequest) -> SegmentResult:
     window = request.window
     what: dict[str, Any] = {"view": request.view, "times": request.times, "only_view": request.only_view}
     what |= window.options if window is not None else {}
-    plan = predictor.plan(request.source, **what)
     statistics = request.statistics or predictor.measure(request.source)
+    predictor.sizes.of(predictor, request.source, statistics, context.check)
+    plan = predictor.plan(request.source, **what)
     context.check()
     cut = plan if window is None else window.plan(plan)
     wanted = request.source if window is None else crop_source(request.source, window.t, window.box)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from napari_unet.inference.rescaling import trained_voxel_size
 from napari_unet.jobs import JobContext
 from napari_unet.learning.assignment import Assignment
 from napari_unet.learning.decision import Decision, decide
+from napari_unet.learning.diameters import trained_diameter
 from napari_unet.learning.quick import FIRST_LOOK, starting_point
 from napari_unet.learning.samples import CHANGED_WEIGHT, Block, Split, TrainingRegion, hold_back
 from napari_unet.learning.settings import TrainSettings
@@ -196,6 +197,7 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
             provenance=provenance,
             name=heir_name(header),
             voxel_size=trained_voxel_size((image.source for image in request.images), header.ndim, header.voxel_size),
+            object_diameter=diameter_in(request.images, header),
         ),
     )
     best.save(request.target)
@@ -203,6 +205,14 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
         request.kept.remove()
     saved = load_checkpoint(request.target).header
     return TrainOutcome(request.target, saved, decision, split.blocks, result.steps, request.measured)
+
+
+def diameter_in(images: Iterable[KnownImage], before: CheckpointHeader) -> float | None:
+    """Return how large the objects are that a model learned from; None for models without objects."""
+    if not before.output.instances:
+        return None
+    parts = ([(crop.labels, crop.known) for crop in image.crops] for image in images)
+    return trained_diameter(parts, before.ndim, before.object_diameter)
 
 
 def write_provenance(context: JobContext, request: tuple[str, dict[str, Any]]) -> None:

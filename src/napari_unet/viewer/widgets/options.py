@@ -9,9 +9,10 @@ from magicgui.widgets import Container, create_widget
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QPushButton, QToolButton, QVBoxLayout, QWidget
 
+from napari_unet.inference.diameters import network_grid, wants_estimate
 from napari_unet.inference.options import PredictOptions
-from napari_unet.inference.rescaling import choose_rescaling
 from napari_unet.session.seams import JOB as SEAMS
+from napari_unet.viewer.widgets.object_size import ObjectSize
 from napari_unet.viewer.widgets.parts import enable, sentence_label
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ LABELS = {
     "join_z": ("join planes", "Join the objects of neighbouring planes where they overlap"),
     "rescale": ("rescale to the model", "Run on the image rescaled to the model's voxel size"),
 }
+TO_BE_FOUND = "How large the objects are is found by a first look."
 FOR_STACKS = ("three_directions", "join_z")
 
 
@@ -51,6 +53,8 @@ class RunOptions(QWidget):
         self.toggle.toggled.connect(self._expand)
         self.form, self.editors = _form(self.session.settings.options)
         self.form.changed.connect(self._take)
+        self.size = ObjectSize(link)
+        self.size.changed.connect(self._take)
         self.seams = QPushButton("Check seams")
         self.seams.clicked.connect(self._check_seams)
         self.note = sentence_label(dim=True)
@@ -59,6 +63,7 @@ class RunOptions(QWidget):
         inner.setContentsMargins(12, 0, 0, 0)
         inner.setSpacing(3)
         inner.addWidget(self.form.native)
+        inner.addWidget(self.size)
         inner.addWidget(self.seams)
         self.content.setVisible(False)
         layout = QVBoxLayout(self)
@@ -71,7 +76,7 @@ class RunOptions(QWidget):
     def values(self) -> PredictOptions:
         """Return the options on screen; those without an editor are the session's."""
         chosen = {name: bool(editor.value) for name, editor in self.editors.items()}
-        return replace(self.session.settings.options, **chosen)
+        return self.size.applied(replace(self.session.settings.options, **chosen))
 
     def _take(self) -> None:
         before, options = self.session.settings.options, self.values()
@@ -105,10 +110,12 @@ class RunOptions(QWidget):
         self.editors["rescale"].visible = sized and (
             directions or (model is not None and bool(model.header.voxel_size))
         )
+        self.size.setVisible(model is not None and model.header.object_diameter is not None)
         note = ""
         if model is not None and source is not None:
-            size = model.header.voxel_size
-            note = choose_rescaling(source, size, wanted=options.rescale, isotropic=directions)[1]
+            note = network_grid(source, model.header, options, isotropic=directions)[1]
+            if wants_estimate(source, model.header, options):
+                note = f"{note} {TO_BE_FOUND}".strip()
         self.note.setText(note)
         self.note.setVisible(bool(note))
         missing = "" if model is not None and not model.untrained else "There is no trained model."
