@@ -54,5 +54,5 @@ def test_export_model_does_not_replace_without_being_asked(call, models, tmp_pat
     assert target.read_text() == "mine"
     assert call("export-model", models["instances"], target, "--overwrite").code == 0
     assert call("export-model", target, target, "--overwrite").code == 2
-    assert call("export-model", models["instances"], tmp_path / "x.onnx").code == 2
+    assert call("export-model", models["instances"], tmp_path / "x.tiff").code == 2
     assert call("export-model", models["instances"], tmp_path / "no" / "x.safetensors").code == 2

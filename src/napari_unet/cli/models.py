@@ -1,19 +1,19 @@
-"""`napari-unet inspect` and `napari-unet export-model`: what a checkpoint is, and a copy as our own file."""
+"""`napari-unet inspect` and `napari-unet export-model`: what a checkpoint is, and a copy of it for oneself or others."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.cli import console
-from napari_unet.errors import UserError
-from napari_unet.io.atomic import check_target
+from napari_unet.cli.exporting import add_export_options, target_of, write
+from napari_unet.model.origin import HOW
 
 if TYPE_CHECKING:
     from napari_unet.model.checkpoint import Checkpoint
     from napari_unet.model.header import CheckpointHeader
+    from napari_unet.model.origin import Origin
 
 SHOWN = 400  # characters of a provenance value
 
@@ -26,8 +26,9 @@ def configure(parser: argparse.ArgumentParser, name: str) -> None:
         parser.add_argument("--json", action="store_true", help="Print the header as JSON.")
     else:
         parser.set_defaults(run=export)
-        parser.add_argument("output", metavar="OUT.safetensors", help="The file to write.")
+        parser.add_argument("output", metavar="OUT", help="The file to write; its ending tells the format.")
         parser.add_argument("--overwrite", action="store_true", help="Replace the output.")
+        add_export_options(parser)
 
 
 def inspect(arguments: argparse.Namespace) -> int:
@@ -43,26 +44,26 @@ def inspect(arguments: argparse.Namespace) -> int:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """Write a checkpoint as one of ours."""
+    """Write a checkpoint in one of the formats of `napari_unet.model.exporting`."""
     from napari_unet.model.checkpoint import load_checkpoint
 
-    target = Path(arguments.output)
-    if target.suffix != ".safetensors":
-        raise UserError(f"The output {target.name!r} is no .safetensors file.", "Give a name that ends so.")
-    check_target(target, overwrite=arguments.overwrite, protected=[arguments.checkpoint])
+    target = target_of(arguments)
     checkpoint = load_checkpoint(arguments.checkpoint)
-    checkpoint.save(target)
+    for note in write(arguments, checkpoint, target):
+        console.note(note)
     console.say(f"Wrote {target}: {checkpoint.header.name}, weights {checkpoint.header.weights_hash[:12]}….")
     return console.DONE
 
 
 def facts(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     """Return what is known of a checkpoint, and how: name and value."""
+    from napari_unet.model.weights import once_each
+
     header, geometry = checkpoint.header, checkpoint.geometry
     ours = header.family == "napari-unet"
     source = "stated by its header" if ours else "inferred from the weights, verified by a strict load"
     exact = "tiles are exact" if geometry.exact else "tiles are approximate: a layer looks at the whole input"
-    parameters = sum(tensor.numel() for tensor in checkpoint.network.state_dict().values())
+    parameters = sum(tensor.numel() for tensor in once_each(checkpoint.network).values())
     rows = [
         ("family", f"{header.family} ({source})"),
         ("architecture", _architecture(header)),
@@ -79,11 +80,26 @@ def facts(checkpoint: Checkpoint) -> list[tuple[str, str]]:
         ("weights", f"SHA-256 {header.weights_hash}"),
         ("parent", header.parent or "none"),
     ]
+    rows += _origin(header.origin)
     return rows + [(f"  {key}", _short(value)) for key, value in header.provenance.items()]
+
+
+def _origin(origin: Origin | None) -> list[tuple[str, str]]:
+    """Return the format that the weights came in, and how what is known of it is known."""
+    if origin is None:
+        return []
+    where = ["folder"] if origin.file else []
+    where += [f"under {' / '.join(origin.container)}"] if origin.container else []
+    where += [f"prefix {origin.prefix}"] if origin.prefix else []
+    came = f"{origin.family}: {origin.variant}" + (f" ({', '.join(where)})" if where else "")
+    found = [(f"  {finding.what}", f"{finding.value} ({HOW[finding.how]})") for finding in origin.findings]
+    return [("came as", came), *found]
 
 
 def _architecture(header: CheckpointHeader) -> str:
     config = header.config
+    if header.blueprint is not None:
+        return f"{header.blueprint.network} of {header.blueprint.family}: {_short(header.blueprint.arguments)}"
     if config is None:
         return "not a U-Net of ours"
     parts = [

@@ -19,7 +19,10 @@ COMMANDS = {
     "evaluate": ("evaluate", "Compare a model's or given label images with the truth."),
     "seams": ("seams", "Tell whether the tiles of a prediction show: one crop in tiles and at once."),
     "inspect": ("models", "Tell what a checkpoint is and how that is known."),
-    "export-model": ("models", "Write a checkpoint of any family as one .safetensors file."),
+    "export-model": (
+        "models",
+        "Write a checkpoint as our .safetensors file, a bioimage.io package, TorchScript or ONNX.",
+    ),
     "demo": ("demo", "Show the whole loop on two images: segment, correct, retrain, compare, export."),
 }
 

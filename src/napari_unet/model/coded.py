@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 from types import ModuleType
 from typing import Any
 
@@ -41,6 +42,7 @@ def build_from_source(content: bytes, sha256: str, name: str, function: str, arg
     """
     need_consent(sha256, "python", name)
     module = ModuleType("napari_unet_package_" + sha256[:12])
+    sys.modules[module.__name__] = module  # dataclasses look their own module up
     try:
         exec(compile(content.decode("utf-8"), name, "exec"), module.__dict__)
         return _called(getattr(module, function), arguments, name)

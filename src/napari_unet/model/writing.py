@@ -19,7 +19,7 @@ from napari_unet.model.tensorfile import HEADER_HASH_KEY, HEADER_KEY, hash_text
 from napari_unet.model.weights import hash_tensors, once_each
 
 
-def write_checkpoint(path: Path, network: nn.Module, header: CheckpointHeader) -> CheckpointHeader:
+def write_checkpoint(path: Path, network: nn.Module, header: CheckpointHeader, half: bool = False) -> CheckpointHeader:
     """Write one .safetensors file.
 
     Parameters
@@ -27,9 +27,11 @@ def write_checkpoint(path: Path, network: nn.Module, header: CheckpointHeader) -
     path : Path
         Where; an existing file is replaced only once the new one is complete.
     network : torch.nn.Module
-        What the header describes; its weights are stored in float32.
+        What the header describes.
     header : CheckpointHeader
         Must carry the network's configuration or blueprint.
+    half : bool
+        Store the weights in float16 instead of float32.
 
     Returns
     -------
@@ -49,7 +51,7 @@ def write_checkpoint(path: Path, network: nn.Module, header: CheckpointHeader) -
             "Save the network with the program it comes from.",
         )
     found = program_tensors(network) if isinstance(network, Fitted) else once_each(network)
-    tensors = {name: _stored(tensor) for name, tensor in found.items()}
+    tensors = {name: _stored(tensor, half) for name, tensor in found.items()}
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(
@@ -63,9 +65,10 @@ def write_checkpoint(path: Path, network: nn.Module, header: CheckpointHeader) -
     return header
 
 
-def _stored(tensor: torch.Tensor) -> torch.Tensor:
+def _stored(tensor: torch.Tensor, half: bool) -> torch.Tensor:
     tensor = tensor.detach().cpu()
-    return (tensor.float() if tensor.is_floating_point() else tensor).contiguous().clone()
+    kind = torch.float16 if half else torch.float32
+    return (tensor.to(kind) if tensor.is_floating_point() else tensor).contiguous().clone()
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 from napari_unet.errors import CheckpointError
 from napari_unet.model.checkpoint import Checkpoint
 from napari_unet.model.families import build_checkpoint
+from napari_unet.model.header import CheckpointHeader
 from napari_unet.model.packages.archive import Package, checked_hash
 from napari_unet.model.packages.description import Description, WeightsInfo
 from napari_unet.model.reading import Weights, read_weights
+from napari_unet.model.weights import build_network, hash_tensors
 
 
 def known_network(package: Package, description: Description, reasons: list[str]) -> Checkpoint | None:
@@ -34,6 +36,10 @@ def known_network(package: Package, description: Description, reasons: list[str]
         return None
     weights = read_state(package, info)
     try:
+        own = own_header_of(description)
+        if own is not None and own.config is not None:
+            network = build_network(own.config, weights.tensors, package.name)
+            return Checkpoint(network, replace(own, weights_hash=hash_tensors(network.state_dict())))
         checkpoint = build_checkpoint(weights)
     except CheckpointError as error:
         reasons.append(error.message.rstrip("."))
@@ -44,6 +50,18 @@ def known_network(package: Package, description: Description, reasons: list[str]
         return None
     said = {**checkpoint.header.provenance, "weights": "pytorch_state_dict, by its own names and shapes"}
     return Checkpoint(checkpoint.network, replace(checkpoint.header, provenance=said))
+
+
+def own_header_of(description: Description) -> CheckpointHeader | None:
+    """Return the header of a model that this program packed; None for others.
+
+    Raises
+    ------
+    CheckpointError
+        If it is out of bounds.
+    """
+    header = description.own.get("header")
+    return CheckpointHeader.from_dict(header) if isinstance(header, dict) else None
 
 
 def read_state(package: Package, info: WeightsInfo) -> Weights:

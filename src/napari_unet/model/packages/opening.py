@@ -13,11 +13,10 @@ import torch
 from napari_unet.errors import CheckpointError
 from napari_unet.model.checkpoint import Checkpoint
 from napari_unet.model.exploring import lacking
-from napari_unet.model.header import Output
 from napari_unet.model.packages.archive import Package
 from napari_unet.model.packages.choosing import run_program
 from napari_unet.model.packages.description import Description, read_description
-from napari_unet.model.packages.known import known_network
+from napari_unet.model.packages.known import known_network, own_header_of
 from napari_unet.model.packages.meaning import Activation, meaning_of
 from napari_unet.model.packages.processing import After, Before, postprocessing, preprocessing
 from napari_unet.model.packages.verifying import TOLERANCE, activated, difference, network_output, proof_tensors
@@ -73,10 +72,10 @@ def _described(
     activation, proof = after.activation, "The package has no test values to be compared with."
     if tests is not None:
         activation, proof = _proved(checkpoint, tests, after, package)
+    own = own_header_of(description)
+    if own is not None and own.weights_hash == header.weights_hash:
+        return Checkpoint(checkpoint.network, own)  # what was packed here comes back as it was
     output, said = meaning_of(description.outputs[0], header.out_channels, activation)
-    if description.own.get("output"):
-        own = Output.from_dict(description.own["output"])
-        output, said = (own, ()) if len(own.channels) == header.out_channels else (output, said)
     space = [axis.size_um for axis in description.inputs[0].space]
     notes = {
         "package": f"bioimage.io {description.version}",
