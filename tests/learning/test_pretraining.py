@@ -152,7 +152,14 @@ def test_the_checkpoint_has_one_head_and_is_scored(tmp_path: Path) -> None:
     trainer = Pretrainer(recipe, samples, device="cpu", threads=1)
     list(trainer.run())
     checkpoint, shift = calibrated(checkpoint_of(trainer, head=1), [s for s in samples if s.validation], 1)
-    saved = load_checkpoint(checkpoint.save(tmp_path / "small.safetensors"))
+    path = checkpoint.save(tmp_path / "small.safetensors")
+    saved = load_checkpoint(path)
+    half = load_checkpoint(checkpoint.save(tmp_path / "half.safetensors", half=True))
+    assert (tmp_path / "half.safetensors").stat().st_size < 0.75 * path.stat().st_size
+    assert all(value.dtype == torch.float32 for value in half.network.parameters())
+    torch.testing.assert_close(
+        half.network(torch.ones(1, 1, 16, 16)), saved.network(torch.ones(1, 1, 16, 16)), atol=0.01, rtol=0.01
+    )
     assert saved.header.output.channels == ("background", "interior", "boundary") and shift >= 0
     x = torch.zeros(1, 1, 16, 16)
     torch.testing.assert_close(

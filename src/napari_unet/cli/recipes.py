@@ -64,7 +64,7 @@ def _train(context: JobContext, request: tuple[Recipe, list[Sample], argparse.Na
     provenance = {**checkpoint.header.provenance, "shift": shift, "validation": scores}
     checkpoint.header = replace(checkpoint.header, provenance=provenance)
     console.say(f"Validation: {json.dumps(scores)}")
-    console.say(f"Wrote {checkpoint.save(target)}.")
+    console.say(f"Wrote {checkpoint.save(target, half=recipe.half)}.")
     return console.DONE
 
 

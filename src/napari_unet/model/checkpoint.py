@@ -202,13 +202,15 @@ class Checkpoint:
         )
         return Checkpoint(replace_head(self.network, config, self.header.output, classes), header)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, half: bool = False) -> Path:
         """Write weights and header to one .safetensors file, atomically.
 
         Parameters
         ----------
         path : str or Path
             ``.safetensors`` is appended where it is missing. An existing file is replaced.
+        half : bool
+            Store the weights in float16: half the size, and scores that differ in the third digit.
 
         Returns
         -------
@@ -226,7 +228,7 @@ class Checkpoint:
 
         path = Path(path)
         path = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
-        self.header = write_checkpoint(path, self.network, self.header)
+        self.header = write_checkpoint(path, self.network, self.header, half)
         return path
 
 

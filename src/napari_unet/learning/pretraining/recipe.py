@@ -191,6 +191,8 @@ class Recipe:
         See `CheckpointHeader`.
     voxel_size : tuple of float or None
         In µm, ([Z], Y, X), of the images that the model has learned from.
+    half : bool
+        Store the weights in float16.
     """
 
     name: str
@@ -204,6 +206,7 @@ class Recipe:
     repeat_gray: bool = False
     rehearsal: Literal["", "nuclei_2d"] = ""
     voxel_size: tuple[float, ...] | None = None
+    half: bool = False
 
     def head_of(self, name: str) -> int:
         """Return the number of a head by its name; the first one for an empty name."""
