@@ -29,10 +29,13 @@ def test_a_few_blocks_that_happen_to_agree_are_no_proof():
 def test_a_candidate_that_forgets_is_not_adopted_whatever_the_blocks_say():
     many = [0.9] * 20, [0.5] * 20
     assert decide(*many, guard=([0.9, 0.8], [0.9, 0.81])).verdict == "adopt"
-    forgetful = decide(*many, guard=([0.9, 0.7], [0.9, 0.8]))
+    forgetful = decide(*many, guard=([0.9, 0.5], [0.9, 0.8]))
     assert forgetful.verdict == "keep"
-    assert forgetful.guard == pytest.approx((0.85, 0.8))
-    assert "forgets: the first regions of the work 0.850 → 0.800" in forgetful.sentence
+    assert forgetful.guard == pytest.approx((0.85, 0.7))
+    assert "forgets: the first regions of the work 0.850 → 0.700" in forgetful.sentence
+    little = [0.56] * 20, [0.5] * 20
+    assert decide(*little, guard=([0.75], [0.8])).verdict == "adopt", "it gains more than it forgets"
+    assert decide(*little, guard=([0.73], [0.8])).verdict == "keep"
     few = decide([], [], guard=([0.5], [0.9]))
     assert few.verdict == "preliminary"
     assert "forgets" in few.sentence

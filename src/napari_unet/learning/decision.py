@@ -9,7 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-MAX_LOSS = 0.02  # of the mean agreement: what may be lost by chance, and of the guard at all
+MAX_LOSS = 0.02  # of the mean agreement: what may be lost by chance
+MAX_FORGOTTEN = 0.1  # of the guard, for as much gain elsewhere
 USUAL_SPREAD, USUAL_BLOCKS = 0.05, 3  # of the gains of single blocks, and how many blocks that is worth
 CONFIDENCE = 1.645  # standard errors on either side: 90 % of a normal distribution, 5 % below
 
@@ -67,12 +68,14 @@ def decide(
     -------
     Decision
         Adopt only if the mean agreement rose, its interval does not reach a loss of more than `MAX_LOSS`, and
-        the guard does not lose more than that. Where it rose but may as well be worse, the user decides.
+        the guard does not lose more than that, or at most what was gained and never more than `MAX_FORGOTTEN`: the
+        first regions taught the parent, so that a little of its agreement with them is memory. Where it rose but may as well be worse, the user decides.
     """
     n = len(candidate)
     kept = (float(np.mean(guard[1])), float(np.mean(guard[0]))) if guard and guard[0] and guard[1] else None
     before, after = (float(np.mean(s)) if n else None for s in (parent, candidate))
-    forgets = kept is not None and kept[0] - kept[1] > MAX_LOSS
+    gained = 0.0 if before is None or after is None else after - before
+    forgets = kept is not None and kept[0] - kept[1] > max(MAX_LOSS, min(gained, MAX_FORGOTTEN))
     first = "" if kept is None else f"the first regions of the work {kept[0]:.3f} → {kept[1]:.3f}"
     if n < max(min_blocks, 1) or before is None or after is None:
         have = "no block is" if n == 0 else f"only {n} block is" if n == 1 else f"only {n} blocks are"
