@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -45,7 +46,7 @@ def describe(
     """
     letters = "zyx"[3 - header.ndim :]
     size = header.voxel_size or (None,) * header.ndim
-    scale = [{} if um is None else {"scale": um, "unit": UNIT} for um in size]
+    scale = [{} if um is None else {"scale": _short_float(um), "unit": UNIT} for um in size]
     inputs = [{"type": "batch"}, {"type": "channel", "channel_names": _names(header.in_channels, "channel")}]
     outputs: list[dict[str, Any]] = [{"type": "batch"}, {"type": "channel", "channel_names": output_names(header)}]
     for letter, step, least, margin, known in zip(letters, divisor, minimum, halo, scale, strict=True):
@@ -159,6 +160,15 @@ def _title(name: str) -> str:
     """Return a name of 5 to 128 letters, digits and simple signs, as the collection wants it."""
     plain = re.sub(r"[^A-Za-z0-9 _+\-()]", " ", name).strip() or "model"
     return plain[:128] if len(plain) >= 5 else f"U-Net {plain}"
+
+
+def _short_float(value: float) -> float:
+    """Return a number of 40 binary digits, so that a halo times it, divided by it, is the halo again.
+
+    The format's checker computes that, and refuses 24.000000000000004 voxels.
+    """
+    mantissa, exponent = math.frexp(value)
+    return math.ldexp(round(mantissa * 2**40), exponent - 40)
 
 
 def _small(value: Any) -> bool:
