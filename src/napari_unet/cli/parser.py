@@ -21,7 +21,7 @@ COMMANDS = {
     "inspect": ("models", "Tell what a checkpoint is and how that is known."),
     "export-model": (
         "models",
-        "Write a checkpoint as our .safetensors file, a bioimage.io package, TorchScript or ONNX.",
+        "Write a checkpoint as our .safetensors file, for other programs, or as its own program wrote it.",
     ),
     "demo": ("demo", "Show the whole loop on two images: segment, correct, retrain, compare, export."),
 }

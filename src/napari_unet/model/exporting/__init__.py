@@ -12,7 +12,9 @@ FORMATS = {
     "bioimageio": (".zip", "bioimage.io package"),
     "torchscript": (".ts", "TorchScript"),
     "onnx": (".onnx", "ONNX"),
+    "original": (".pth", "the format that the weights came in"),
 }
+ORIGINAL = (".pt", ".ckpt", ".pytorch", ".bin")  # other endings of what other programs write
 
 
 def format_of(path: Path, given: str | None = None) -> str:
@@ -30,7 +32,9 @@ def format_of(path: Path, given: str | None = None) -> str:
     """
     if given is not None and given in FORMATS:
         return given
-    found = next((name for name, (ending, _) in FORMATS.items() if path.suffix.lower() == ending), None)
+    suffix = path.suffix.lower()
+    found = next((name for name, (ending, _) in FORMATS.items() if suffix == ending), None)
+    found = "original" if suffix in ORIGINAL else found
     if found is None or given is not None:
         known = ", ".join(f"{ending} ({what})" for ending, what in FORMATS.values())
         raise OutputError(f"A model cannot be written as {given or path.suffix or path.name!r}.", f"Known are {known}.")

@@ -12,6 +12,7 @@ from napari_unet.model.exporting import format_of
 from napari_unet.model.exporting.about import About
 from napari_unet.model.exporting.package import package_bytes
 from napari_unet.model.exporting.programs import onnx_bytes, torchscript_bytes
+from napari_unet.model.returning import write_original
 from napari_unet.model.writing import replace_file
 
 
@@ -33,8 +34,8 @@ def export_checkpoint(
         The model.
     path : str or Path
         Where; an existing file is replaced once the new one is complete.
-    format : {"safetensors", "bioimageio", "torchscript", "onnx"}, optional
-        By the ending of `path` when omitted.
+    format : {"safetensors", "bioimageio", "torchscript", "onnx", "original"}, optional
+        By the ending of `path` when omitted; see `napari_unet.model.returning` for ``"original"``.
     example : ImageSource, optional
         For a package: an image of the kind that the model is for.
     about : About, optional
@@ -59,6 +60,8 @@ def export_checkpoint(
     if kind == "safetensors":
         checkpoint.save(path)
         return ()
+    if kind == "original":
+        return write_original(checkpoint, path)
     if kind == "bioimageio":
         if example is None or about is None:
             raise OutputError(
