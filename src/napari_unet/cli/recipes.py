@@ -6,7 +6,7 @@ import argparse
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,8 +38,8 @@ def train_recipe(arguments: argparse.Namespace, target: Path) -> int:
         raise UserError("The recipe learns from files.", "Give --data, the folder that its patterns start from.")
     folder, beside = Path(arguments.data or "."), Path(arguments.recipe).parent
     samples = [*generated_samples(recipe)]
-    for number, one in enumerate(recipe.data):
-        samples += read_samples(recipe, one, number, folder, beside)
+    for one in recipe.data:
+        samples += read_samples(recipe, one, folder, beside)
     learned = sum(not sample.validation for sample in samples)
     console.note(f"{learned} images to learn from, {len(samples) - learned} to score.")
     return int(console.run_job(_train, (recipe, samples, arguments, target)))
@@ -68,7 +68,9 @@ def _train(context: JobContext, request: tuple[Recipe, list[Sample], argparse.Na
     return console.DONE
 
 
-def read_samples(recipe: Recipe, one: DataSet, number: int, folder: Path, beside: Path) -> Iterator[Sample]:
+def read_samples(
+    recipe: Recipe, one: DataSet, folder: Path, beside: Path, parts: Sequence[str] = ("train", "validation")
+) -> Iterator[Sample]:
     """Read the images of one data set of a recipe, normalized; those kept for testing are left alone.
 
     Parameters
@@ -77,10 +79,10 @@ def read_samples(recipe: Recipe, one: DataSet, number: int, folder: Path, beside
         The recipe.
     one : DataSet
         Which data set.
-    number : int
-        Its position, for its name.
     folder, beside : Path
         Where its patterns start, and where its split lies.
+    parts : sequence of str
+        Which images: of "train", "validation" and "test".
 
     Raises
     ------
@@ -89,13 +91,13 @@ def read_samples(recipe: Recipe, one: DataSet, number: int, folder: Path, beside
     """
     from napari_unet.learning.pretraining.samples import Sample, normalized
 
-    pairs = _pairs(folder / one.images, folder / one.labels)
+    pairs = _pairs(folder / one.images, folder / one.labels) if one.split or one.part in parts else []
     rows = _split(beside / one.split, one.select) if one.split else None
     sizes = Counter(row.get("cluster") for row in (rows or {}).values())
     chosen = []
     for image, labels in pairs:
         row = {"part": one.part} if rows is None else rows.get(inputs.stem(image))
-        if row is not None and row["part"] in ("train", "validation"):
+        if row is not None and row["part"] in parts:
             weight = 1.0 if not row.get("cluster") else sizes[row["cluster"]] ** -0.5
             chosen.append((image, labels, weight, row["part"] == "validation"))
     total = sum(weight for _, _, weight, validation in chosen if not validation)

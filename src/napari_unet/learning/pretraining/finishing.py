@@ -44,6 +44,7 @@ def checkpoint_of(trainer: Pretrainer, head: int = 0, provenance: dict[str, Any]
         provenance={"recipe": recipe.name, "steps": trainer.step, **(provenance or {})},
         repeat_gray=recipe.repeat_gray,
         rehearsal=recipe.rehearsal,
+        object_diameter=recipe.object_diameter,
         ndim=config.ndim,
         in_channels=config.in_channels,
         out_channels=config.out_channels,

@@ -79,8 +79,8 @@ class DataSet:
         images of a large cluster come less often each. All images train when it is empty.
     select : dict of str to str
         Only rows of the split with these values.
-    part : {"train", "validation"}
-        Of images without a split.
+    part : {"train", "validation", "test"}
+        Of images without a split; those for testing are left alone.
     licence : str
         Of the data.
     """
@@ -95,7 +95,7 @@ class DataSet:
     crop: dict[str, tuple[int, int]] = field(default_factory=dict)
     split: str = ""
     select: dict[str, str] = field(default_factory=dict)
-    part: Literal["train", "validation"] = "train"
+    part: Literal["train", "validation", "test"] = "train"
     licence: str = ""
 
 
@@ -191,6 +191,8 @@ class Recipe:
         See `CheckpointHeader`.
     voxel_size : tuple of float or None
         In µm, ([Z], Y, X), of the images that the model has learned from.
+    object_diameter : float or None
+        See `CheckpointHeader`.
     half : bool
         Store the weights in float16.
     """
@@ -206,6 +208,7 @@ class Recipe:
     repeat_gray: bool = False
     rehearsal: Literal["", "nuclei_2d"] = ""
     voxel_size: tuple[float, ...] | None = None
+    object_diameter: float | None = None
     half: bool = False
 
     def head_of(self, name: str) -> int:
