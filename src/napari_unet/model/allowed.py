@@ -12,6 +12,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
+import torch
 
 NUMBERS = ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?")
 PATHS = ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
@@ -95,8 +96,8 @@ def plain(value: object, depth: int = 16, budget: list[int] | None = None) -> An
         return value if not isinstance(value, str) or len(value) <= 100_000 else None
     if isinstance(value, np.generic):
         value = value.item()
-    if getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None)):
-        value = value.item()  # type: ignore[union-attr]
+    if isinstance(value, torch.Tensor) and value.ndim == 0:
+        value = value.item()
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):

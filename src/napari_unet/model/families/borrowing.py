@@ -37,7 +37,7 @@ def library(name: str, what: str) -> ModuleType:
     Parameters
     ----------
     name : str
-        Its module: a key of `EXTRAS`.
+        Its module, or one inside of it; the package is a key of `EXTRAS`.
     what : str
         What needs it, for the message.
 
@@ -46,7 +46,7 @@ def library(name: str, what: str) -> ModuleType:
     CheckpointError
         If it is not installed; the hint says how to install it.
     """
-    package, extra = EXTRAS[name]
+    package, extra = EXTRAS[name.partition(".")[0]]
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -44,7 +44,6 @@ def build(weights: Weights) -> Checkpoint:
         findings=(
             Finding("upsampling", config.upsampling, "weights"),
             Finding("normalization", "8-bit images divided by 255, as its own training does", "assumed"),
-            Finding("classes", "the first channel is the background" if config.out_channels > 1 else "", "assumed"),
         ),
     )
     return own_checkpoint(NAME, weights, config, names_of(config), known)

@@ -64,12 +64,10 @@ def build(weights: Weights) -> Checkpoint:
 
 def construct(network: str, arguments: dict[str, Any]) -> nn.Module:
     """Build monai.networks.nets.DynUNet, for a blueprint; it returns its last scores only."""
-    library("monai", NAME)
-    from monai.networks.nets import DynUNet
-
-    built = DynUNet(**arguments)
-    built.deep_supervision = False  # its further heads stay among the weights
-    return built  # type: ignore[no-any-return]
+    networks = library("monai.networks.nets", NAME)
+    built: nn.Module = networks.DynUNet(**arguments)
+    built.deep_supervision = False  # type: ignore[assignment]  # its further heads stay among the weights
+    return built
 
 
 def pack(checkpoint: Checkpoint) -> Mapping[str, Tensor]:

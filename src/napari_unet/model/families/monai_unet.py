@@ -62,10 +62,9 @@ def build(weights: Weights) -> Checkpoint:
 
 def construct(network: str, arguments: dict[str, Any]) -> nn.Module:
     """Build monai.networks.nets.UNet, for a blueprint."""
-    library("monai", NAME)
-    from monai.networks.nets import UNet
-
-    return UNet(**arguments)  # type: ignore[no-any-return]
+    networks = library("monai.networks.nets", NAME)
+    built: nn.Module = networks.UNet(**arguments)
+    return built
 
 
 def pack(checkpoint: Checkpoint) -> Mapping[str, Tensor]:

@@ -33,6 +33,7 @@ LAYERS = {
         *("LeakyReLU", "ReLU", "ELU", "SiLU", "GELU", "PReLU"),
     )
 }
+NETWORKS = ("PlainConvUNet", "ResidualEncoderUNet")
 IMPORTED = ("conv_op", "norm_op", "dropout_op", "nonlin")
 
 
@@ -82,16 +83,15 @@ def build(weights: Weights) -> Checkpoint:
 
 def construct(network: str, arguments: dict[str, Any]) -> nn.Module:
     """Build a network of dynamic_network_architectures, for a blueprint; it returns its last scores only."""
-    library("dynamic_network_architectures", NAME)
-    from dynamic_network_architectures.architectures.unet import PlainConvUNet, ResidualEncoderUNet
-
+    networks = library("dynamic_network_architectures.architectures.unet", NAME)
     given = dict(arguments)
     regions = given.pop("regions", None)
     for name in IMPORTED:
         if given.get(name) is not None:
             given[name] = LAYERS[str(given[name]).rpartition(".")[2]]
-    kind = {"PlainConvUNet": PlainConvUNet, "ResidualEncoderUNet": ResidualEncoderUNet}[network]
-    built: nn.Module = kind(**given, deep_supervision=False)
+    if network not in NETWORKS:
+        raise CheckpointError(f"The network {network!r:.80} is not known here.", f"Known are {', '.join(NETWORKS)}.")
+    built: nn.Module = getattr(networks, network)(**given, deep_supervision=False)
     return built if regions is None else RegionScores(built, regions)
 
 
@@ -128,10 +128,10 @@ def _stated(plans: Plans) -> tuple[str, dict[str, Any]] | None:
         return None
     network = str(plans.architecture.get("network_class_name", "")).rpartition(".")[2]
     arguments = plans.architecture.get("arch_kwargs")
-    if network not in ("PlainConvUNet", "ResidualEncoderUNet") or not isinstance(arguments, dict):
+    if network not in NETWORKS or not isinstance(arguments, dict):
         raise CheckpointError(
             f"{plans.file} is an nnU-Net of the architecture {network!r:.80}, which is not known here.",
-            "Known are PlainConvUNet and ResidualEncoderUNet.",
+            f"Known are {' and '.join(NETWORKS)}.",
         )
     for name in IMPORTED:
         layer = arguments.get(name)

@@ -106,7 +106,8 @@ class Plans:
 
     def _fixed(self, schemes: list[str], said: str) -> tuple[Normalization, Finding]:
         """Return offsets and scales per channel; a clip only where it is the same for all."""
-        offsets, scales, clips = [], [], set()
+        clips: set[tuple[float, float] | None] = set()
+        offsets, scales = [], []
         for channel, scheme in enumerate(schemes):
             found = self.plans.get("foreground_intensity_properties_per_channel", {}).get(str(channel), {})
             if scheme == "CTNormalization":
@@ -191,7 +192,7 @@ def plans_of(beside: dict[str, Any], documents: dict[str, Any], file: str) -> Pl
     name = str(inside.get("configuration") or (next(iter(configurations)) if len(configurations) == 1 else ""))
     configuration = _first_dict(configurations.get(name))
     for _ in range(len(configurations)):
-        parent = configurations.get(configuration.get("inherits_from"))
+        parent = configurations.get(str(configuration.get("inherits_from")))
         if not isinstance(parent, dict):
             break
         rest = {key: value for key, value in configuration.items() if key != "inherits_from"}

@@ -59,7 +59,7 @@ def build(weights: Weights) -> Checkpoint:
             "Open the file as it came with the package.",
         ) from error
     channels = tensors[LAST].shape[0]
-    arguments = {
+    arguments: dict[str, Any] = {
         "in_channels": tensors[FIRST].shape[1],
         "out_channels": channels,
         "features": features,
@@ -115,7 +115,8 @@ class PlateletUNet(nn.Module):
         below = features[-1]
         for step in range(DEPTH):
             level = DEPTH - 1 - step
-            factor = self.factors[level]
+            z, y, x = self.factors[level]
+            factor = (z, y, x)
             self.add_module(f"up{step}", nn.ConvTranspose3d(below, below, factor, stride=factor, groups=below))
             width = out_channels if level == 0 else features[level - 1]
             self.add_module(f"c{DEPTH + 1 + step}_0", _Pair(below + features[level], width, last=level == 0))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from napari_unet.errors import CheckpointError
 from napari_unet.image.normalize import Normalization
 from napari_unet.model.checkpoint import Checkpoint, default_output
-from napari_unet.model.config import UNetConfig, Widths
+from napari_unet.model.config import Activation, UNetConfig, Widths
 from napari_unet.model.families.borrowing import borrowed_checkpoint
 from napari_unet.model.families.remapping import Known, own_checkpoint, packed, unet_names
 from napari_unet.model.families.residual3d import ResidualUNet
@@ -27,7 +27,7 @@ PLAIN, RESIDUAL = "encoders.0.basic_module.SingleConv2.conv.weight", "encoders.0
 HEAD = "final_conv.weight"
 NORMS = {"groupnorm": "group", "batchnorm": "batch"}
 LETTERS = {"g": "n", "b": "n", "c": "c", "r": "a", "l": "a", "e": "a"}
-ACTIVATIONS = {"r": "relu", "l": "leaky_relu", "e": "elu"}
+ACTIVATIONS: dict[str, Activation] = {"r": "relu", "l": "leaky_relu", "e": "elu"}
 
 
 def recognize(weights: Weights) -> bool:
@@ -51,7 +51,7 @@ def build(weights: Weights) -> Checkpoint:
     if PLAIN in weights.tensors:
         config = infer_config(weights, groups, order)
         return own_checkpoint(NAME, weights, config, names_of(config), known)
-    arguments = {
+    arguments: dict[str, Any] = {
         "ndim": head.ndim - 2,
         "in_channels": _first_width(weights),
         "out_channels": head.shape[0],
@@ -115,7 +115,7 @@ def infer_config(weights: Weights, groups: int, order: str) -> UNetConfig:
         features=tuple(level[-1] for level in encoder),
         norm="group" if "g" in order else "batch" if "b" in order else "none",
         groups=groups,
-        activation=next((ACTIVATIONS[letter] for letter in order if letter in ACTIVATIONS), "relu"),  # type: ignore[arg-type]
+        activation=next((ACTIVATIONS[letter] for letter in order if letter in ACTIVATIONS), "relu"),
         order=letters if "n" in letters else letters.replace("c", "cn"),
         upsampling="interpolate" if upsample in ("linear", "bilinear", "trilinear") else "nearest",
         bias=PLAIN.replace("weight", "bias") in tensors,

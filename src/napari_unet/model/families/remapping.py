@@ -159,7 +159,7 @@ def reordered(state: Mapping[str, Tensor], config: UNetConfig, *, to_ours: bool)
             for part in ("weight",) if convolution else PARTS["batch"]:
                 name = f"decoder.{place}.layers.{index}.{part}"
                 if name in result and result[name].ndim:
-                    first, second = result[name].split(parts, dim=int(convolution))
+                    first, second = torch.split(result[name], list(parts), dim=int(convolution))
                     result[name] = torch.cat((second, first), dim=int(convolution))
             if convolution:  # what follows sees the convolution's own channels
                 break
@@ -211,7 +211,7 @@ def unet_names(
 
 def _unit_names(config: UNetConfig, block: str, unit: int, convolution: str, norm: str) -> dict[str, str]:
     order = layers(config)
-    names = {}
+    names: dict[str, str] = {}
     for index, letter in enumerate(order):
         ours = f"{block}.layers.{unit * len(order) + index}"
         if letter == "c":

@@ -7,6 +7,7 @@ those of the file. Pretrained weights are never downloaded.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from napari_unet.model.reading import Weights
 NAME = "segmentation_models.pytorch"
 LIBRARY = "segmentation_models_pytorch"
 HEAD, BLOCK = "segmentation_head.0.weight", "decoder.blocks.0.conv1.0.weight"
+WIDEST = 1024
 CLASSES = ("Unet", "UnetPlusPlus", "MAnet", "Linknet", "FPN")
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # Which encoders have names that begin like this; the first of each are the most used.
@@ -84,7 +86,8 @@ def construct(network: str, arguments: dict[str, Any]) -> nn.Module:
     smp = library(LIBRARY, NAME)
     if network not in CLASSES:
         raise CheckpointError(f"The network {network!r:.80} is not known here.", f"Known are {', '.join(CLASSES)}.")
-    built: nn.Module = getattr(smp, network)(**{**arguments, "encoder_weights": None})
+    with _place(str(arguments.get("encoder_name"))):
+        built: nn.Module = getattr(smp, network)(**{**arguments, "encoder_weights": None})
     return built
 
 
@@ -96,6 +99,13 @@ def pack(checkpoint: Checkpoint) -> Mapping[str, Tensor]:
 def _stated(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the constructor's arguments of a config.json."""
     arguments = {key: value for key, value in config.items() if not key.startswith("_")}
+    widths = arguments.get("decoder_channels", ())
+    if (
+        not isinstance(widths, list | tuple)
+        or len(widths) > 8
+        or any(not isinstance(n, int) or n > 1024 for n in widths)
+    ):
+        raise CheckpointError(f"config.json gives the decoder channels {widths!r:.80}.", "Expected up to 8 of 1024.")
     return {"in_channels": 3, "classes": 1, **arguments, "encoder_weights": None}
 
 
@@ -152,13 +162,18 @@ def _candidates(encoder: Mapping[str, Tensor]) -> Iterator[str]:
     ]
     yield from likely
     known = library(LIBRARY, NAME).encoders.get_encoder_names()
-    yield from (name for name in known if name not in likely and not name.startswith("timm-"))
+    yield from (name for name in known if name not in likely)
+
+
+def _place(encoder: str) -> AbstractContextManager[object]:
+    """Return where an encoder is built: these ask numbers of tensors while they are, which needs memory."""
+    return torch.device("cpu") if encoder.startswith("mit_") else nullcontext()
 
 
 def _shapes(name: str, in_channels: int, depth: int) -> dict[str, tuple[int, ...]]:
     """Return names and shapes of an encoder, which takes no memory."""
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _place(name):
             encoder = library(LIBRARY, NAME).encoders.get_encoder(name, in_channels, depth, None)
     except (*BUILD_ERRORS, NotImplementedError, KeyError):
         return {}
