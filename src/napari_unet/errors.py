@@ -88,11 +88,14 @@ class ConsentNeeded(CheckpointError):
         See `UserError`; the message says what a yes means.
     sha256 : str
         Of the code, hexadecimal.
+    without : bool
+        Whether the file also has weights that need no code.
     """
 
-    def __init__(self, message: str, hint: str = "", sha256: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", sha256: str = "", without: bool = False) -> None:
         super().__init__(message, hint)
         self.sha256 = sha256
+        self.without = without
 
 
 def disk_advice(error: OSError, full: str) -> str:

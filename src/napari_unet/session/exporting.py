@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.errors import ImageError, UserError
+from napari_unet.errors import ImageError, OutputError, UserError
 from napari_unet.image.axes import canonical_view, from_canonical, label_axes
 from napari_unet.image.boxes import Box, whole
 from napari_unet.jobs import Job
 from napari_unet.learning.edits import combine
 from napari_unet.model.checkpoint import find_checkpoint
+from napari_unet.model.exporting import format_of
+from napari_unet.model.exporting.about import About
 from napari_unet.session.core import SessionCore
 from napari_unet.session.export_tasks import LabelFile, TableFile, export_labels, export_model, export_table
+from napari_unet.session.handing_on import ModelFile, hand_on
 from napari_unet.session.predicting import PredictionWriter
 from napari_unet.session.state import LabelState, Origin
 from napari_unet.session.tasks import LabelBlock
@@ -99,11 +102,53 @@ class Exporting(SessionCore):
 
         return self.start_job("export", export_table, request, lane="files", on_done=done)
 
-    def export_model(self, path: str | Path, overwrite: bool = False) -> Job | None:
-        """Write the current model as one .safetensors file."""
-        source = find_checkpoint(self.need_model().path)
-        request = (str(source), str(path), overwrite)
-        return self.start_job("export", export_model, request, lane="files", on_done=self._written)
+    def export_model(
+        self,
+        path: str | Path,
+        overwrite: bool = False,
+        *,
+        format: str | None = None,
+        image_id: str | None = None,
+        about: About | None = None,
+        fixed: bool = True,
+    ) -> Job | None:
+        """Write the current model: as our own file, a bioimage.io package, TorchScript or ONNX.
+
+        Parameters
+        ----------
+        path : str or Path
+            Where; its ending tells the format.
+        overwrite : bool
+            Replace an existing file.
+        format : str, optional
+            One of `napari_unet.model.exporting.FORMATS`, where the ending does not tell.
+        image_id : str, optional
+            For a package: the image that its test values are taken from.
+        about : About, optional
+            For a package: authors and licence.
+        fixed : bool
+            For a package: normalize every tile by the intensities of that image.
+
+        Raises
+        ------
+        OutputError
+            If the format is not known, or what a package needs is missing.
+        """
+        model, kind = self.need_model(), format_of(Path(path), format)
+        if kind == "safetensors":
+            plain = (str(find_checkpoint(model.path)), str(path), overwrite)
+            return self.start_job("export", export_model, plain, lane="files", on_done=self._written)
+        if kind == "bioimageio" and (image_id is None or about is None):
+            raise OutputError(
+                "A package needs an image for its test values, authors and a licence.", "Choose an image and say who."
+            )
+        example = None if image_id is None else self.lazy_source(image_id)
+        request = ModelFile(model.path, str(path), kind, overwrite, example, about, fixed)
+        return self.start_job("export", hand_on, request, lane="files", on_done=self._handed_on)
+
+    def _handed_on(self, result: tuple[str, tuple[str, ...]]) -> None:
+        path, notes = result
+        self.events.message.emit("info", " ".join((f"Wrote {Path(path).name}.", *notes)), path)
 
     def import_labels(self, image_id: str, array: npt.NDArray[Any], axes: str, *, as_truth: bool) -> None:
         """Take labels from elsewhere as a prediction, or as the truth about every voxel.

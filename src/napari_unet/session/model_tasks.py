@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from napari_unet.errors import ConsentNeeded
 from napari_unet.jobs import JobContext
 from napari_unet.learning.quick import blank_checkpoint
 from napari_unet.model.header import CheckpointHeader, ClassInfo
@@ -13,10 +14,11 @@ from napari_unet.session.final import as_heir, heir_name
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """A checkpoint of any family, and where to save it as ours."""
+    """A checkpoint of any family, where to save it as ours, and the code in it that may run (see `consent`)."""
 
     source: str
     target: str
+    run_code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,18 @@ class NewModelRequest:
     seed: int
 
 
-def import_checkpoint(context: JobContext, request: ImportRequest) -> tuple[str, CheckpointHeader]:
-    """Load a file of any family and save it as a checkpoint of ours; return its path and header."""
+def import_checkpoint(context: JobContext, request: ImportRequest) -> tuple[str, CheckpointHeader] | ConsentNeeded:
+    """Load a file of any family and save it as a checkpoint of ours; return its path and header.
+
+    Where it contains code that nobody allowed, the question is returned, to be asked.
+    """
     from napari_unet.model.checkpoint import load_checkpoint
 
     context.progress(0, 1, "opening")
-    checkpoint = load_checkpoint(request.source)
+    try:
+        checkpoint = load_checkpoint(request.source, request.run_code)
+    except ConsentNeeded as question:
+        return question
     checkpoint.save(request.target)
     return request.target, checkpoint.header
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from napari_unet.errors import UserError
+from napari_unet.errors import ConsentNeeded, UserError
 from napari_unet.inference.objects import ObjectSettings
 from napari_unet.jobs import Job, JobState
 from napari_unet.model.builtin import builtin_names
@@ -19,11 +19,12 @@ from napari_unet.session.model_tasks import ImportRequest, NewModelRequest, impo
 from napari_unet.session.segmenting import Segmenting
 from napari_unet.session.state import ModelVersion
 from napari_unet.session.steps import ModelStep
+from napari_unet.session.trusting import Trusting
 
 _LABEL_JOBS = ("train", "segment", "model")
 
 
-class Modelling(Segmenting):
+class Modelling(Trusting, Segmenting):
     """What the user does with models as a whole."""
 
     def model_names(self) -> tuple[str, ...]:
@@ -31,10 +32,18 @@ class Modelling(Segmenting):
         builtin = builtin_names()
         return (*builtin, *(v.path for v in self.versions if v.path not in builtin))
 
-    def select_model(self, source: str | Path) -> None:
+    def select_model(self, source: str | Path, run_code: str | None = None) -> None:
         """Make a built-in checkpoint, a version of this session or a file the current model.
 
-        A foreign file is screened and converted in the worker process first.
+        A foreign file is screened and converted in the worker process first. Code in it runs only after a yes for
+        exactly this code: `events.consent_needed` asks, and the answer is given with the same source.
+
+        Parameters
+        ----------
+        source : str or Path
+            Built-in name or file.
+        run_code : str, optional
+            SHA-256 of the code that may run, which is remembered; ``"never"`` for weights that need none.
 
         Raises
         ------
@@ -44,18 +53,26 @@ class Modelling(Segmenting):
             If a training round waits for *Keep* or *Discard*.
         """
         self.need_no_round()
+        self.take_answer(str(source), run_code)
         for version in self.versions:
             if version.path == str(source):
                 self.adopt(version, "choose model")
                 return
         header = own_header(find_checkpoint(str(source)))
         if header is not None:
-            self.adopt(ModelVersion(str(source), header, _origin(header.provenance)), "choose model")
+            if self.check_trusted(str(source), header):
+                self.adopt(ModelVersion(str(source), header, _origin(header.provenance)), "choose model")
             return
-        request = ImportRequest(str(source), str(self.folder.next_model()))
-        self.start_job(
-            "model", import_checkpoint, request, on_done=self._take_model("open model", "Opened from a file.")
-        )
+        take = self._take_model("open model", "Opened from a file.")
+
+        def done(result: tuple[str, CheckpointHeader] | ConsentNeeded) -> None:
+            if isinstance(result, ConsentNeeded):
+                self.ask_for_code(str(source), result)
+            else:
+                take(result)
+
+        request = ImportRequest(str(source), str(self.folder.next_model()), run_code)
+        self.start_job("model", import_checkpoint, request, on_done=done)
 
     def start_with(self, source: str) -> None:
         """Make a built-in checkpoint current before the user has done anything: no step of the history."""

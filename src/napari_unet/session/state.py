@@ -215,4 +215,5 @@ class SessionEvents(SignalGroup):
     suggestion_ready = Signal(object)  # `Suggestion`: the user is to be led there
     suggestion_changed = Signal()  # `Session.suggestion`: another one, or none
     numbers_changed = Signal()  # scores before correction, random regions: `Session.verdict`
+    consent_needed = Signal(object)  # `CodeQuestion`: a model file contains code
     message = Signal(str, str, str)  # level "info" or "error", sentence, details

@@ -73,11 +73,8 @@ def run_program(
             f"{package.name} holds no weights that can be used: {'; '.join(reasons) or 'none'}.", ADVICE
         )
     if any(choice.kind == "onnx" for choice in choices):
-        raise ConsentNeeded(
-            asked.message,
-            f"{asked.hint} Its ONNX weights need no code: --run-code never (they cannot be trained).",
-            asked.sha256,
-        )
+        hint = f"{asked.hint} Its ONNX weights need no code: --run-code never (they cannot be trained)."
+        raise ConsentNeeded(asked.message, hint, asked.sha256, without=True)
     raise asked
 
 

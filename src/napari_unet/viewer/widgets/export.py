@@ -10,13 +10,17 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox, QPushButton
 
 from napari_unet.errors import UserError
 from napari_unet.image.axes import label_axes
+from napari_unet.model.exporting import FORMATS
 from napari_unet.viewer.layers import remembered
+from napari_unet.viewer.widgets.about_model import AboutDialog
 from napari_unet.viewer.widgets.parts import Section, enable
 
 if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_unet.viewer.link import ViewerLink
+
+MODEL_FILES = ";;".join(f"{what} (*{ending})" for ending, what in FORMATS.values())
 
 
 class ExportSection(Section):
@@ -75,10 +79,21 @@ class ExportSection(Section):
 
     def _export_model(self) -> None:
         model = self.session.model
-        if model is not None:
-            path, asked = self._ask("Write the model", "Model (*.safetensors)", f"{model.header.name}.safetensors")
-            if path:
-                self.link.run(lambda: self.session.export_model(path, overwrite=asked))
+        if model is None:
+            return
+        path, asked = self._ask("Write the model", MODEL_FILES, f"{model.header.name}.safetensors")
+        if not path:
+            return
+        if Path(path).suffix.lower() != FORMATS["bioimageio"][0]:
+            self.link.run(lambda: self.session.export_model(path, overwrite=asked))
+            return
+        dialog = AboutDialog(self, model.header.name)
+        if dialog.exec():
+            about, fixed = dialog.about(), not dialog.measure.isChecked()
+            image = self.link.image
+            self.link.run(
+                lambda: self.session.export_model(path, asked, image_id=image.need(), about=about, fixed=fixed)
+            )
 
     def _write(self, title: str, kind: str, ending: str, write: Callable[[str, str, bool], Any]) -> None:
         image_id, layer = self.link.image.image_id, self.link.image.layer
@@ -97,8 +112,8 @@ class ExportSection(Section):
         layer = self.link.image.layer
         folder = Path(layer.source.path).parent if layer is not None and layer.source.path else Path()
         safe = "".join(c if c.isalnum() or c in " ._-+[]()" else "_" for c in name)
-        path, _ = QFileDialog.getSaveFileName(self, title, str(folder / safe), kind)
-        suffix = Path(safe).suffix
+        path, chosen = QFileDialog.getSaveFileName(self, title, str(folder / safe), kind)
+        suffix = chosen.rpartition("*")[2].rstrip(")") or Path(safe).suffix
         if not path or Path(path).suffix:
             return path, True
         path = f"{path}{suffix}"

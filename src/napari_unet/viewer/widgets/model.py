@@ -13,11 +13,13 @@ from napari_unet.viewer.widgets.classes import ask_classes
 from napari_unet.viewer.widgets.history import HistoryDialog
 from napari_unet.viewer.widgets.icons import IconButton
 from napari_unet.viewer.widgets.parts import Section, enable, sentence_label
+from napari_unet.viewer.widgets.trusting import CodeDialog
 
 if TYPE_CHECKING:
+    from napari_unet.session.trusting import CodeQuestion
     from napari_unet.viewer.link import ViewerLink
 
-MODEL_FILES = "Models (*.safetensors *.pt *.pth *.ckpt);;All files (*)"
+MODEL_FILES = "Models (*.safetensors *.pt *.pth *.ckpt *.pytorch *.ts *.onnx *.zip *.yaml *.yml);;All files (*)"
 DEVICES = ("auto", "cpu")  # until torch has told, in its own process, what else there is
 NEW_CLASSES = (ClassInfo("background", COLORS[0]), ClassInfo("foreground", COLORS[1]))
 
@@ -68,6 +70,10 @@ class ModelSection(Section):
         path, _ = QFileDialog.getOpenFileName(self, "Open a model", "", MODEL_FILES)
         if path:
             self.link.run(lambda: self.session.select_model(path))
+
+    def ask_for_code(self, question: CodeQuestion) -> None:
+        """Ask whether code in a model file may run; the window stays usable meanwhile."""
+        CodeDialog(self.link, self, question).open()
 
     def start_from_strokes(self) -> None:
         """Make a model from nothing; two strokes give its first result."""

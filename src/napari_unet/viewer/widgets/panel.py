@@ -85,6 +85,7 @@ class UNetPanel(QWidget):
             (events.history_changed, self._on_history),
             (events.suggestion_changed, self._on_history),
             (events.numbers_changed, self._on_numbers),
+            (events.consent_needed, self.model.ask_for_code),
             (events.message, self._on_message),
             (self.link.image.changed, self._on_image),
             (self.link.changed, self._on_link),
