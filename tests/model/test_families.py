@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from napari_unet.errors import CheckpointError
@@ -21,6 +22,7 @@ from napari_unet.model.families.residual3d import ResidualUNet
 from napari_unet.model.header import CheckpointHeader
 from napari_unet.model.origin import Blueprint
 from napari_unet.model.reach import measure_reach
+from napari_unet.model.returning import write_original
 from napari_unet.model.unet import UNet
 
 FIVE = (4, 6, 8, 10, 12)
@@ -166,6 +168,17 @@ def test_a_network_among_other_parts_is_found_under_its_prefix(tmp_path):
     origin = checkpoint.header.origin
     assert (origin.container, origin.prefix) == (("state_dict",), "segmenter.net.")
     assert origin.beside == {"hyper_parameters": hyper}
+
+
+def test_plain_safetensors_are_told_by_their_names(tmp_path):
+    family, config = REMAPPED["BasicUNet"]
+    network, state = state_of(family, config)
+    save_file({f"model.{key}": value.contiguous() for key, value in state.items()}, tmp_path / "model.safetensors")
+    checkpoint = load_checkpoint(tmp_path / "model.safetensors")
+    image = image_of(config)
+    assert torch.equal(checkpoint.network(image), network(image))
+    write_original(checkpoint, tmp_path / "back.safetensors")
+    assert set(load_file(tmp_path / "back.safetensors")) == {f"model.{key}" for key in state}
 
 
 def test_a_training_configuration_says_what_the_weights_do_not(tmp_path):

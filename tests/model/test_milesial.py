@@ -6,6 +6,7 @@ from torch import nn
 
 from napari_unet.errors import CheckpointError
 from napari_unet.model.checkpoint import load_checkpoint, read_header
+from napari_unet.model.returning import write_original
 
 
 class DoubleConv(nn.Module):
@@ -129,6 +130,75 @@ def test_saved_as_our_own_it_stays_the_same(tmp_path):
     assert own.header.weights_hash == weights_hash
     image = torch.rand(1, 3, 16, 16)
     assert torch.equal(own.network(image), foreign.network(image))
+
+
+class OldBlock(nn.Module):
+    """A block of the versions until 2019: biases, and other names."""
+
+    def __init__(self, channels, out):
+        super().__init__()
+        layers = []
+        for first in (channels, out):
+            layers += [nn.Conv2d(first, out, 3, padding=1), nn.BatchNorm2d(out), nn.ReLU()]
+        self.conv = nn.Sequential(*layers)
+
+    def forward(self, x):
+        return self.conv(x)
+
+
+class OldIn(nn.Module):
+    def __init__(self, channels, out):
+        super().__init__()
+        self.conv = OldBlock(channels, out)
+
+    def forward(self, x):
+        return self.conv(x)
+
+
+class OldDown(nn.Module):
+    def __init__(self, channels, out):
+        super().__init__()
+        self.mpconv = nn.Sequential(nn.MaxPool2d(2), OldBlock(channels, out))
+
+    def forward(self, x):
+        return self.mpconv(x)
+
+
+class OldUp(nn.Module):
+    def __init__(self, channels, out, bilinear):
+        super().__init__()
+        half = channels // 2
+        upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+        self.up = upsample if bilinear else nn.ConvTranspose2d(half, half, 2, stride=2)
+        self.conv = OldBlock(channels, out)
+
+    def forward(self, x, skip):
+        return self.conv(torch.cat([skip, self.up(x)], 1))
+
+
+class OldReference(Reference):
+    def __init__(self, bilinear, base=4):
+        nn.Module.__init__(self)
+        widths = [base, base * 2, base * 4, base * 8, base * 8]
+        self.inc = OldIn(1, base)
+        for level in (1, 2, 3, 4):
+            setattr(self, f"down{level}", OldDown(widths[level - 1], widths[level]))
+        for level, out in zip((1, 2, 3, 4), (base * 4, base * 2, base, base), strict=True):
+            setattr(self, f"up{level}", OldUp(2 * widths[4 - level], out, bilinear))
+        self.outc = OutConv(base, 2)
+
+
+@pytest.mark.parametrize("bilinear", [False, True])
+def test_saves_of_the_first_versions(bilinear, tmp_path):
+    torch.manual_seed(0)
+    network = OldReference(bilinear).eval()
+    torch.save(network.state_dict(), tmp_path / "MODEL.pth")
+    checkpoint = load_checkpoint(tmp_path / "MODEL.pth")
+    image = torch.rand(1, 1, 32, 48)
+    with torch.no_grad():
+        assert torch.allclose(checkpoint.network(image), network(image), atol=1e-6)
+    write_original(load_checkpoint(checkpoint.save(tmp_path / "own")), tmp_path / "back.pth")
+    network.load_state_dict(torch.load(tmp_path / "back.pth", weights_only=True))
 
 
 def change(state, name, tensor):
