@@ -17,7 +17,7 @@ from napari_unet.errors import CheckpointError
 SHARE = 0.999  # of the gradient that lies within the reach
 # The input that is looked at: so many cells of the network's grid, up to a size, but never fewer than two.
 CELLS = 12
-LARGEST = {2: 256, 3: 64}
+LARGEST = {2: 128, 3: 48}
 ADVICE = "The file may come from another version of its package."
 
 

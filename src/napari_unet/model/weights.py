@@ -44,6 +44,7 @@ def screen_tensors(values: Mapping[Any, object], name: str) -> dict[str, torch.T
     if len(values) > MAX_TENSORS:
         raise CheckpointError(f"{name} holds {len(values)} tensors, more than the {MAX_TENSORS} allowed.", STATE_DICT)
     screened: dict[str, torch.Tensor] = {}
+    finite: set[object] = set()  # files of nnU-Net hold each tensor up to four times
     total = 0
     for key, value in values.items():
         if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY:
@@ -51,14 +52,24 @@ def screen_tensors(values: Mapping[Any, object], name: str) -> dict[str, torch.T
         problem = _tensor_problem(value)
         if not problem and isinstance(value, torch.Tensor):
             total += value.numel() * value.element_size()
+            place = (value.data_ptr(), value.dtype, value.shape, value.stride())
             if total > MAX_FILE_BYTES:
                 problem = f"is one tensor too many: together they exceed {MAX_FILE_BYTES} bytes"
-            elif not bool(torch.isfinite(value).all()):
+            elif place not in finite and not _is_finite(value):
                 problem = "contains NaN or infinite values"
+            finite.add(place)
             screened[key] = value
         if problem:
             raise CheckpointError(f"{name} cannot be used: {key!r} {problem}.", STATE_DICT)
     return screened
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    """Whether no value is NaN or infinite; one pass without a copy."""
+    if not tensor.is_floating_point() or tensor.numel() == 0:
+        return True
+    tensor = tensor.float() if tensor.element_size() == 1 else tensor  # few operations know 8-bit floats
+    return bool(torch.isfinite(torch.stack(torch.aminmax(tensor))).all())
 
 
 def _tensor_problem(value: object) -> str:
