@@ -133,7 +133,8 @@ def _halo(network: nn.Module, channels: int, size: tuple[int, ...], crop: tuple[
     for shift in (0, 1, 3):
         centre = [min(n // 2 + shift, n - 1) for n in size]
         changed = base.clone()
-        changed[(slice(None), slice(None), *centre)] += 10.0
+        place = (slice(None), slice(None), *(slice(n, n + 1) for n in centre))
+        changed[place] += 10.0
         with torch.inference_mode():
             change = (network(changed) - network(base)).abs().amax(dim=(0, 1))
         places = (change > SILENT * change.max()).nonzero()

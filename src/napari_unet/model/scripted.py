@@ -6,7 +6,8 @@ import io
 import pickle
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -57,8 +58,7 @@ class Scripted(nn.Module):
     def __deepcopy__(self, memo: dict[int, Any]) -> Scripted:
         # By way of a file: a copy of the object in memory has parameters that no optimizer takes.
         device = next((tensor.device for tensor in self.state_dict().values()), torch.device("cpu"))
-        with _quietly():
-            return Scripted(torch.jit.load(io.BytesIO(self._script.save_to_buffer()), map_location=device))
+        return Scripted(_load(self.written(), device))
 
     def written(self) -> bytes:
         """Return the program with its present weights, as the bytes of a TorchScript file."""
@@ -88,8 +88,7 @@ def load_script(content: bytes, sha256: str, name: str) -> Scripted:
     need_consent(sha256, "torchscript", name)
     check_script(content, name)
     try:
-        with _quietly():
-            script = torch.jit.load(io.BytesIO(content), map_location="cpu")
+        script = _load(content, torch.device("cpu"))
     except (RuntimeError, ValueError, OSError, pickle.UnpicklingError) as error:
         raise CheckpointError(
             f"{name} cannot be loaded as TorchScript: {str(error).splitlines()[0]:.200}.", DAMAGED
@@ -124,12 +123,14 @@ def check_script(content: bytes, name: str) -> None:
         raise CheckpointError(f"{name} is damaged: the checksum of {wrong} is wrong.", DAMAGED)
 
 
-class _quietly(warnings.catch_warnings):
+@contextmanager
+def _quietly() -> Iterator[None]:
     """Newer versions of torch call TorchScript deprecated; the user can do nothing about it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-
-    def __enter__(self) -> None:
-        super().__enter__()
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        yield
+
+
+def _load(content: bytes, device: torch.device) -> Any:
+    with _quietly():
+        return torch.jit.load(io.BytesIO(content), map_location=device)  # type: ignore[no-untyped-call]

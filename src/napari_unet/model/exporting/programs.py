@@ -77,13 +77,15 @@ def torchscript_bytes(checkpoint: Checkpoint) -> bytes:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # tracing warns of the checks of sizes, and of itself
         try:
-            traced = torch.jit.trace(scores, _noise(checkpoint, first), check_trace=False)
+            traced: Any = torch.jit.trace(  # type: ignore[no-untyped-call]
+                scores, _noise(checkpoint, first), check_trace=False
+            )
         # Somebody's network may do anything in Python that a trace cannot follow.
         except Exception as error:
             raise OutputError(f"{checkpoint.header.name} cannot be traced: {error}.", _OTHER) from error
         _compare(checkpoint, scores, traced, second, "TorchScript")
         stream = io.BytesIO()
-        torch.jit.save(traced, stream)  # type: ignore[no-untyped-call]
+        torch.jit.save(traced, stream)
     return stream.getvalue()
 
 

@@ -82,7 +82,8 @@ def _choices(package: Package, description: Description, reasons: list[str]) -> 
     """Return the programs that are there, those first that can be trained and need the least trust."""
     found = []
     weights = description.weights
-    for kind in ("torchscript", "onnx"):
+    kinds: tuple[Kind, ...] = ("torchscript", "onnx")
+    for kind in kinds:
         info = weights.get(kind)
         if info is None:
             continue
@@ -90,7 +91,7 @@ def _choices(package: Package, description: Description, reasons: list[str]) -> 
             reasons.append(f"the {kind} weights {info.source} are not part of it")
             continue
         content = package.read(info.source)
-        found.append(Choice(cast(Kind, kind), content, checked_hash(content, info.sha256, info.source), info))
+        found.append(Choice(kind, content, checked_hash(content, info.sha256, info.source), info))
     info = weights.get("pytorch_state_dict")
     if info is not None and package.has(info.source):
         if info.code and package.has(info.code):

@@ -56,10 +56,8 @@ def meaning_of(tensor: TensorInfo, channels: int, activation: str) -> tuple[Outp
         )
     if len(set(names)) == channels and all(names):
         classes = tuple(ClassInfo(name, COLORS[n % len(COLORS)]) for n, name in enumerate(names))
-        output, said = class_output(classes), ()
-        if "background" not in lower:
-            said = (f"The first channel, {names[0]!r}, is taken for the background.",)
-        return Output("classes", active, output.channels, output.classes), said
+        output, said = class_output(classes), f"The first channel, {names[0]!r}, is taken for the background."
+        return Output("classes", active, output.channels, output.classes), (() if "background" in lower else (said,))
     output = default_output(channels)
     return Output("classes", active, output.channels, output.classes), (
         "The package does not name its channels: each is taken for a class, the first for the background.",

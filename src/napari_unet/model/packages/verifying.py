@@ -40,7 +40,8 @@ def read_test(package: Package, source: str | None) -> npt.NDArray[np.float32] |
         if dtype.kind not in "fiub" or int(np.prod(shape, dtype=object)) * dtype.itemsize > len(content):
             raise ValueError(f"it declares {shape} of {dtype}")
         stream.seek(0)
-        return np.load(stream, allow_pickle=False).astype(np.float32)
+        values: npt.NDArray[np.float32] = np.load(stream, allow_pickle=False).astype(np.float32)
+        return values
     except (ValueError, EOFError, OSError, TypeError, SyntaxError) as error:
         raise CheckpointError(f"The test values {source} of {package.name} cannot be read: {error}.", "") from error
 
