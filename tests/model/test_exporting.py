@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -121,7 +123,7 @@ def test_without_our_own_notes_it_is_still_understood(config, tmp_path):
     python = load_checkpoint(folder, run_code=code)
     assert python.header.program.kind == "python"
     sizes = header.program.sizes
-    values = torch.rand((1, 1) + tuple(n + 2 * step for n, step in zip(sizes.minimum, sizes.step, strict=True)))
+    values = torch.rand((1, 1, *(n + 2 * step for n, step in zip(sizes.minimum, sizes.step, strict=True))))
     with torch.inference_mode():
         expected = torch.softmax(checkpoint.network(values), 1)
         assert torch.allclose(python.network(values), expected, atol=1e-6)
@@ -198,3 +200,29 @@ def test_formats_follow_from_endings():
         "onnx",
     ]
     assert format_of(Path("x.pt"), "torchscript") == "torchscript"
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_tuned_script_is_handed_on_with_its_new_weights(traced, tmp_path):
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(4, 3, 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = torch.jit.trace(network, torch.zeros(1, 1, 8, 8)) if traced else torch.jit.script(network)
+        made.save(str(tmp_path / "net.ts"))
+    sha256 = hashlib.sha256((tmp_path / "net.ts").read_bytes()).hexdigest()
+    tuned = load_checkpoint(tmp_path / "net.ts", run_code=sha256).copy()
+    with torch.no_grad():
+        for tensor in tuned.network.parameters():
+            tensor.add_(0.1)
+    export_checkpoint(tuned, tmp_path / "tuned.ts")
+    export_checkpoint(tuned, tmp_path / "tuned.zip", example=image(2), about=ABOUT)
+    picture = torch.rand(1, 1, 40, 44)
+    with torch.inference_mode():
+        expected = torch.softmax(tuned.network(picture), 1)
+    for name in ("tuned.ts", "tuned.zip"):
+        with pytest.raises(consent.ConsentNeeded) as asked:
+            load_checkpoint(tmp_path / name)
+        again = load_checkpoint(tmp_path / name, run_code=asked.value.sha256)
+        with torch.inference_mode():
+            assert torch.allclose(again.network(picture), expected, atol=1e-6)

@@ -23,7 +23,7 @@ from napari_unet.model.header import CheckpointHeader, Output
 from napari_unet.model.onnxnet import OnnxNetwork
 from napari_unet.model.outputs import default_output
 from napari_unet.model.program import TENSOR, Kind, Program
-from napari_unet.model.scripted import Scripted, load_script
+from napari_unet.model.scripted import load_script
 from napari_unet.model.tensorfile import DAMAGED, MAX_FILE_BYTES, header_of, read_table
 from napari_unet.model.weights import hash_tensors, screen_tensors
 
@@ -134,9 +134,3 @@ def library_call(module: str, function: str, arguments: dict[str, object]) -> by
     """Return the JSON text that stands for a call into a library, the same for the same call."""
     text = json.dumps({"module": module, "function": function, "arguments": arguments}, sort_keys=True)
     return text.encode()
-
-
-def trained_script(network: nn.Module) -> bytes | None:
-    """Return a TorchScript program with its present weights; None if the network is none."""
-    inner = network.network if isinstance(network, Fitted) else network
-    return inner.written() if isinstance(inner, Scripted) else None

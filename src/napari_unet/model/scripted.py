@@ -60,6 +60,11 @@ class Scripted(nn.Module):
         device = next((tensor.device for tensor in self.state_dict().values()), torch.device("cpu"))
         return Scripted(_load(self.written(), device))
 
+    @property
+    def script(self) -> Any:
+        """The program itself."""
+        return self._script
+
     def written(self) -> bytes:
         """Return the program with its present weights, as the bytes of a TorchScript file."""
         with _quietly():

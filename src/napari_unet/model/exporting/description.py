@@ -21,7 +21,7 @@ def describe(
     header: CheckpointHeader,
     about: About,
     normalization: Normalization,
-    divisor: tuple[int, ...],
+    steps: tuple[int, ...],
     minimum: tuple[int, ...],
     halo: tuple[int, ...],
     weights: Mapping[str, Any],
@@ -37,8 +37,8 @@ def describe(
         Authors, licence, references.
     normalization : Normalization
         What the package does to an image first.
-    divisor, minimum, halo : tuple of int
-        Legal sizes, and the margin of a tile that does not count, per spatial axis.
+    steps, minimum, halo : tuple of int
+        Legal sizes (step 0: only the minimum), and the margin of a tile that does not count, per spatial axis.
     weights : mapping
         The part on weights, ready.
     hashes : mapping of str to str
@@ -49,8 +49,9 @@ def describe(
     scale = [{} if um is None else {"scale": _short_float(um), "unit": UNIT} for um in size]
     inputs = [{"type": "batch"}, {"type": "channel", "channel_names": _names(header.in_channels, "channel")}]
     outputs: list[dict[str, Any]] = [{"type": "batch"}, {"type": "channel", "channel_names": output_names(header)}]
-    for letter, step, least, margin, known in zip(letters, divisor, minimum, halo, scale, strict=True):
-        inputs.append({"type": "space", "id": letter, "size": {"min": least, "step": step}, **known})
+    for letter, step, least, margin, known in zip(letters, steps, minimum, halo, scale, strict=True):
+        legal = {"min": least, "step": step} if step else least
+        inputs.append({"type": "space", "id": letter, "size": legal, **known})
         reference = {"tensor_id": "image", "axis_id": letter, "offset": 0}
         outputs.append({"type": "space", "id": letter, "size": reference, "halo": margin, **known})
     provenance = {key: value for key, value in header.provenance.items() if _small(value)}
@@ -73,7 +74,7 @@ def describe(
                 "axes": inputs,
                 "data": {"type": "float32"},
                 "test_tensor": {"source": "test_input.npy", "sha256": hashes["test_input.npy"]},
-                "preprocessing": steps(normalization, header),
+                "preprocessing": preprocessing(normalization, header),
             }
         ],
         "outputs": [
@@ -97,7 +98,7 @@ def describe(
     }
 
 
-def steps(normalization: Normalization, header: CheckpointHeader) -> list[dict[str, Any]]:
+def preprocessing(normalization: Normalization, header: CheckpointHeader) -> list[dict[str, Any]]:
     """Return a normalization as preprocessing steps."""
     axes = ["channel", *"zyx"[3 - header.ndim :]]
     measured = {"axes": axes[1:] if normalization.per_channel else axes, "eps": 1e-6}

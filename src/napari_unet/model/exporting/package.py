@@ -19,7 +19,7 @@ from napari_unet.model.exporting.about import About
 from napari_unet.model.exporting.architecture import FILE, FUNCTION, architecture_source
 from napari_unet.model.exporting.description import describe
 from napari_unet.model.exporting.documentation import documentation
-from napari_unet.model.exporting.programs import OPSET, onnx_bytes, torchscript_bytes
+from napari_unet.model.exporting.programs import OPSET, legal_of, onnx_bytes, torchscript_bytes
 from napari_unet.model.exporting.sample import Sample, make_sample, npy_bytes
 
 DATE = (1980, 1, 1, 0, 0, 0)  # of the files in the zip: the same model gives the same bytes
@@ -71,8 +71,8 @@ def package_bytes(
     }
     weights, notes = _weights(checkpoint, files, progress)
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    divisor = checkpoint.geometry.divisor
-    described = describe(header, about, sample.normalization, divisor, sample.minimum, sample.halo, weights, hashes)
+    steps = legal_of(checkpoint)[1]
+    described = describe(header, about, sample.normalization, steps, sample.minimum, sample.halo, weights, hashes)
     notes = (*_notes(checkpoint, sample, fixed), *notes)
     files["documentation.md"] = documentation(header, about, notes).encode()
     files["rdf.yaml"] = yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=120).encode()
@@ -101,7 +101,7 @@ def _weights(
             "pytorch_version": version,
         }
     else:
-        notes.append("The network is one of a library: it is handed on as TorchScript, which cannot be built anew.")
+        notes.append("The network is none of ours: it is handed on as TorchScript, without its code in Python.")
     parent = {"parent": "pytorch_state_dict"} if weights else {}
     progress("TorchScript")
     files["weights.torchscript.pt"] = torchscript_bytes(checkpoint)

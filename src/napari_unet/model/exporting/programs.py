@@ -12,7 +12,10 @@ from torch import nn
 
 from napari_unet.errors import CheckpointError, OutputError
 from napari_unet.model.checkpoint import Checkpoint
+from napari_unet.model.fitting import Fitted, pointwise
 from napari_unet.model.onnxnet import MISSING, OnnxNetwork
+from napari_unet.model.program import Program
+from napari_unet.model.scripted import Scripted
 
 OPSET = 17
 TOLERANCE = 1e-4  # of max(1, largest score) in float32, on sizes that the program was not made with
@@ -45,23 +48,62 @@ class Scores(nn.Module):
 def scores_of(checkpoint: Checkpoint) -> Scores:
     """Return a checkpoint's network with its activation, on the CPU, in float32 and evaluation mode."""
     header = checkpoint.header
+    network = checkpoint.copy().network
     if header.program is not None:
+        network = _inside(network, header.program)
+    return Scores(network.float().cpu().eval(), header.output.activation).eval()
+
+
+class Around(nn.Module):
+    """A network with the fixed steps that its package does before and after it."""
+
+    def __init__(self, network: nn.Module, program: Program) -> None:
+        super().__init__()
+        self.network, self.program = network, program
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map images of a legal size to scores or logits."""
+        for step in self.program.before:
+            x = pointwise(x, step)
+        y: torch.Tensor = self.network(x)
+        for step in self.program.after:
+            y = pointwise(y, step)
+        return y
+
+
+def _inside(network: nn.Module, program: Program) -> nn.Module:
+    """Return the network of a program without what makes it take any size."""
+    if program.kind == "onnx" or any(program.sizes.crop) or not isinstance(network, Fitted):
+        why = "is an ONNX graph" if program.kind == "onnx" else "returns less than it is given"
         raise OutputError(
-            f"{header.name} comes as {header.program.kind}; its file is that program already.",
+            f"The network {why}: it cannot be written in another form.",
             "Hand on the file that it came from, or our own .safetensors file.",
         )
-    copied = checkpoint.copy()
-    return Scores(copied.network.float().cpu().eval(), header.output.activation).eval()
+    inner = network.network
+    return Around(inner.script if isinstance(inner, Scripted) else inner, program)
 
 
-def legal_sizes(checkpoint: Checkpoint, at_least: int = 0) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return two small legal input sizes, to make a program with and to check it on."""
+def legal_of(checkpoint: Checkpoint) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the smallest legal input and the steps by which it may grow, 0 where the size is fixed."""
+    if checkpoint.header.program is not None:
+        return checkpoint.header.program.sizes.minimum, checkpoint.header.program.sizes.step
     divisor = checkpoint.geometry.divisor
-    least = at_least or (32 if checkpoint.header.ndim == 2 else 8)
-    first = tuple(step * max(2, -(-least // step)) for step in divisor)
-    return first, tuple(
-        length + step * (1 + n % 2) for n, (length, step) in enumerate(zip(first, divisor, strict=True))
-    )
+    return tuple(2 * step for step in divisor), divisor
+
+
+def legal_near(checkpoint: Checkpoint, wanted: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the largest legal input that is no larger than `wanted`, or the smallest one."""
+    least, steps = legal_of(checkpoint)
+    grown = zip(least, steps, wanted, strict=True)
+    return tuple(low + (max(0, most - low) // step * step if step else 0) for low, step, most in grown)
+
+
+def legal_sizes(checkpoint: Checkpoint) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return two small legal input sizes, to make a program with and to check it on."""
+    ndim = checkpoint.header.ndim
+    first = legal_near(checkpoint, (40,) * 2 if ndim == 2 else (12,) * 3)
+    steps = legal_of(checkpoint)[1]
+    return first, tuple(length + step * (1 + n % 2) for n, (length, step) in enumerate(zip(first, steps, strict=True)))
 
 
 def torchscript_bytes(checkpoint: Checkpoint) -> bytes:

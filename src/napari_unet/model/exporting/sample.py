@@ -14,7 +14,7 @@ from napari_unet.errors import OutputError
 from napari_unet.image.normalize import Normalization, apply, measure
 from napari_unet.image.source import ImageSource
 from napari_unet.model.checkpoint import Checkpoint
-from napari_unet.model.exporting.programs import scores_of
+from napari_unet.model.exporting.programs import legal_near, legal_of, scores_of
 from napari_unet.model.header import CheckpointHeader
 
 SIDE = {2: 256, 3: 64}  # wanted of a patch, in y and x
@@ -65,9 +65,12 @@ def make_sample(checkpoint: Checkpoint, example: ImageSource, fixed: bool) -> Sa
     OutputError
         If the image has other channels, or no Z for a 3D model.
     """
-    header, geometry = checkpoint.header, checkpoint.geometry
+    header = checkpoint.header
     source = _matched(example, header)
-    patch, halo = _patch(source, header, geometry.divisor, geometry.halo)
+    patch = _patch(source, checkpoint)
+    least, steps = legal_of(checkpoint)
+    known = zip(checkpoint.geometry.halo, patch.shape[1:], steps, strict=True)
+    halo = tuple(min(reach, max(0, length - max(step, 1)) // 2) for reach, length, step in known)
     normalization = header.normalization
     statistics = measure(source, normalization)
     if fixed and normalization.method in ("percentile", "zscore"):
@@ -78,7 +81,8 @@ def make_sample(checkpoint: Checkpoint, example: ImageSource, fixed: bool) -> Sa
     ready = apply(patch, measure(ImageSource(patch, axes, "patch"), normalization), normalization)
     with torch.inference_mode():
         expected = scores_of(checkpoint)(torch.from_numpy(ready[np.newaxis])).numpy()
-    minimum = tuple(d * (2 * h // d + 1) for d, h in zip(geometry.divisor, halo, strict=True))
+    grown = zip(least, steps, halo, strict=True)
+    minimum = tuple(low + (step * max(0, -(-(2 * h + 1 - low) // step)) if step else 0) for low, step, h in grown)
     cover = _cover(patch, expected[0], header)
     return Sample(patch[np.newaxis], np.ascontiguousarray(expected), normalization, minimum, halo, cover)
 
@@ -96,25 +100,19 @@ def _matched(example: ImageSource, header: CheckpointHeader) -> ImageSource:
     return example
 
 
-def _patch(
-    source: ImageSource, header: CheckpointHeader, divisor: tuple[int, ...], halo: tuple[int, ...]
-) -> tuple[Values, tuple[int, ...]]:
-    """Return a legal patch (C, [Z], Y, X), mirrored where the image is small, and a halo that leaves a middle."""
-    flat = header.ndim == 2
-    shape = source.shape[1:]
-    wanted = (1, SIDE[2], SIDE[2]) if flat else (DEPTH, SIDE[3], SIDE[3])
-    steps = (1, *divisor) if flat else divisor
-    sizes = [step * max(2, min(most, length) // step) for most, length, step in zip(wanted, shape, steps, strict=True)]
-    if flat:
-        sizes[0] = 1
+def _patch(source: ImageSource, checkpoint: Checkpoint) -> Values:
+    """Return a legal patch (C, [Z], Y, X) from the middle of an image, mirrored where the image is small."""
+    flat, shape = checkpoint.header.ndim == 2, source.shape[1:]
+    most = (SIDE[2], SIDE[2]) if flat else (DEPTH, SIDE[3], SIDE[3])
+    here = shape[1:] if flat else shape
+    legal = legal_near(checkpoint, tuple(min(a, b) for a, b in zip(most, here, strict=True)))
+    sizes = (1, *legal) if flat else legal
     start = [max(0, (length - size) // 2) for length, size in zip(shape, sizes, strict=True)]
     box = tuple(slice(a, min(a + size, n)) for a, size, n in zip(start, sizes, shape, strict=True))
     block = np.asarray(source.read(0, (box[0], box[1], box[2])), np.float32)
     missing = [(0, 0), *((0, size - n) for size, n in zip(sizes, block.shape[1:], strict=True))]
     block = np.nan_to_num(np.pad(block, missing, mode="symmetric"), posinf=0.0, neginf=0.0)
-    inner = sizes[1:] if flat else sizes
-    kept = tuple(min(h, (n - d) // 2 // d * d) for h, n, d in zip(halo, inner, divisor, strict=True))
-    return np.ascontiguousarray(block[:, 0] if flat else block), kept
+    return np.ascontiguousarray(block[:, 0] if flat else block)
 
 
 def _cover(patch: Values, scores: Values, header: CheckpointHeader) -> bytes:
