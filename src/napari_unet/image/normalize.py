@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from napari_unet.errors import CheckpointError, ImageError
 from napari_unet.image.estimators import Moments, Percentiles
+from napari_unet.image.polarity import Polarity
 from napari_unet.image.sampling import blocks_to_measure
 from napari_unet.image.source import ImageSource
 
@@ -32,6 +33,9 @@ class Normalization:
         Measure each channel on its own; False keeps the colours of RGB images.
     clip : tuple of float or None
         Range to which normalized values are clipped.
+    polarity : {"any", "bright", "dark"}
+        What the objects are that the model knows: brighter than their ground, darker, or both. An image that is
+        clearly of the other kind is inverted; not with ``fixed`` and ``none``, which measure nothing.
     """
 
     method: Literal["percentile", "zscore", "fixed", "none"] = "percentile"
@@ -41,6 +45,7 @@ class Normalization:
     scale: tuple[float, ...] = (1.0,)
     per_channel: bool = True
     clip: tuple[float, float] | None = None
+    polarity: Literal["any", "bright", "dark"] = "any"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the normalization as JSON types."""
@@ -84,6 +89,8 @@ def _problem(normalization: Normalization) -> str:
     clip = normalization.clip
     if clip is not None and (len(clip) != 2 or clip[0] >= clip[1]):
         return f"its clip range is {clip}"
+    if normalization.polarity not in ("any", "bright", "dark"):
+        return f"its polarity is {normalization.polarity!r}"
     if not isinstance(normalization.per_channel, bool):
         return f"per_channel is {normalization.per_channel!r}"
     return ""
@@ -96,7 +103,7 @@ class Statistics:
     Parameters
     ----------
     offset, scale : tuple of float
-        One value per channel.
+        One value per channel; the scale is negative where the image is inverted.
     sample : str
         Which values were looked at, in words.
     """
@@ -104,6 +111,13 @@ class Statistics:
     offset: tuple[float, ...]
     scale: tuple[float, ...]
     sample: str
+
+    @property
+    def note(self) -> str:
+        """What was done to the image that the user should know, as a sentence; empty if nothing."""
+        inverted = [scale < 0 for scale in self.scale]
+        what = "The image is" if all(inverted) else "Some of the image's channels are"
+        return f"{what} inverted: the model knows objects of the other brightness." if any(inverted) else ""
 
 
 def measure(
@@ -146,6 +160,7 @@ def measure(
         if normalization.method == "percentile"
         else Moments(groups)
     )
+    polarity = Polarity(groups)
     for t, box in blocks:
         if between is not None:
             between()
@@ -156,6 +171,8 @@ def measure(
                 part = part[np.isfinite(part)]
             if part.size:
                 found.add(group, part.reshape(-1))
+                if normalization.polarity != "any":
+                    polarity.add(group, part.reshape(-1))
     pairs = [found.result(group) for group in range(groups)]
     if None in pairs:
         which = f"channel {pairs.index(None)} of " if groups > 1 else ""
@@ -163,7 +180,12 @@ def measure(
             f"The {which}image {source.name!r} has no finite value: all are NaN or infinite.",
             "Choose another image or channel.",
         )
-    measured = [pair for pair in pairs if pair is not None]
+    other = {"bright": "dark", "dark": "bright"}.get(normalization.polarity)
+    measured = [
+        pair if polarity.result(group) != other else _inverted(pair, normalization.method)
+        for group, pair in enumerate(pairs)
+        if pair is not None
+    ]
     return Statistics(
         _broadcast(tuple(pair[0] for pair in measured), channels, source.name),
         _broadcast(tuple(pair[1] for pair in measured), channels, source.name),
@@ -212,6 +234,12 @@ def apply(array: npt.NDArray[Any], statistics: Statistics, normalization: Normal
     if normalization.clip is not None:
         np.clip(normalized, *normalization.clip, out=normalized)
     return normalized
+
+
+def _inverted(pair: tuple[float, float], method: str) -> tuple[float, float]:
+    """Return offset and scale that turn an image over: what was 0 becomes 1, or the sign of a z-score changes."""
+    offset, scale = pair
+    return (offset + scale if method == "percentile" else offset), -scale
 
 
 def _broadcast(values: tuple[float, ...], channels: int, name: str) -> tuple[float, ...]:

@@ -223,7 +223,7 @@ class Predictor:
             plan = route.remaining(plan, finished)
         if statistics is None or len(statistics.offset) != header.in_channels:
             statistics = self.measure(source)
-        self._runner.begin(route.notes)
+        self._runner.begin((*route.notes, statistics.note))
         frames = Frames(route.source, statistics, header.normalization, route.flat, ahead=self.engine.overlaps)
         self._runner.check(plan, frames)
         compute = route.compute(self.engine.run)
