@@ -198,6 +198,22 @@ def test_a_training_configuration_says_what_the_weights_do_not(tmp_path):
     assert {finding.how for finding in header.origin.findings} == {"file", "weights"}
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["model: {layer_order: gcr, num_groups: 1000000000}"],
+        ["model: {}", "loaders: {val: {transformer: {raw: [{name: PercentileNormalizer, pmin: word}]}}}"],
+        ["model: {}", "loaders: {val: {transformer: {raw: [{name: Standardize, mean: 0, std: 0}]}}}"],
+    ],
+)
+def test_configurations_that_make_no_sense_are_refused_or_left_alone(lines, tmp_path):
+    family, config = REMAPPED["pytorch-3dunet"]
+    torch.save(state_of(family, config)[1], tmp_path / "best_checkpoint.pytorch")
+    (tmp_path / "config_train.yml").write_text("\n".join(lines))
+    with pytest.raises(CheckpointError):
+        load_checkpoint(tmp_path)
+
+
 def test_networks_built_here_survive_our_own_format(tmp_path):
     residual = ResidualUNet(2, 1, 2, [4, 8, 16], "gcr", 8).eval()
     platelet = PlateletUNet(1, 5, [4, 8, 8, 8, 8], [[1, 2, 2], [1, 2, 2], [1, 2, 2], [2, 2, 2]]).eval()

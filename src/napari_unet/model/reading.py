@@ -150,6 +150,13 @@ class Weights:
     documents: dict[str, Any] = field(default_factory=dict)
     file: str = ""
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """Arguments of the network's constructor that a package or the user states."""
+        architecture = self.documents.get("architecture")
+        arguments = architecture.get("kwargs") if isinstance(architecture, dict) else None
+        return dict(arguments) if isinstance(arguments, dict) else {}
+
     def below(self, prefix: str) -> Weights:
         """Return the part of the tensors whose names begin with a prefix, without it."""
         inner = {name[len(prefix) :]: tensor for name, tensor in self.tensors.items() if name.startswith(prefix)}

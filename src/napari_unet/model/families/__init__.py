@@ -90,7 +90,7 @@ def build_checkpoint(weights: Weights) -> Checkpoint:
     for part in (weights, *_parts(weights)):
         for family in families():
             if family.recognize(part):
-                return family.build(part)
+                return _built(family, part)
     names = ", ".join(family.NAME for family in families())
     first = ", ".join(list(weights.tensors)[:3]) or "nothing"
     raise CheckpointError(
@@ -98,6 +98,18 @@ def build_checkpoint(weights: Weights) -> Checkpoint:
         f"({len(weights.tensors)} tensors: {first}, …).",
         f"Known are: {names}. From Python, any network runs through Checkpoint.from_module.",
     )
+
+
+def _built(family: Family, weights: Weights) -> Checkpoint:
+    """Build, and say it in a sentence if what is stated beside the weights cannot be used."""
+    try:
+        return family.build(weights)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"What is stated beside the weights of {weights.path.name} does not describe a network of {family.NAME} "
+            f"({type(error).__name__}: {str(error)[:200]}).",
+            "Open the file with weights alone, or use the program that made it to save it again.",
+        ) from error
 
 
 def pack_weights(checkpoint: Checkpoint) -> dict[str, Any]:

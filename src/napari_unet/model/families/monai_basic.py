@@ -40,7 +40,8 @@ def build(weights: Weights) -> Checkpoint:
             "From Python, any network runs through Checkpoint.from_module.",
         )
     bundle = bundle_of(weights.documents)
-    config, findings = infer_config(weights, bundle.arguments if bundle.network == "BasicUNet" else {})
+    stated = {**(bundle.arguments if bundle.network == "BasicUNet" else {}), **weights.told}
+    config, findings = infer_config(weights, stated)
     normalization, how = bundle.normalization()
     output, meant = bundle.output(config.out_channels)
     findings += (Finding("normalization", normalization.method, how), Finding("classes", output.kind, meant))

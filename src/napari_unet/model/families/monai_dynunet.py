@@ -34,7 +34,7 @@ def build(weights: Weights) -> Checkpoint:
         If MONAI is missing, or the tensors are not a whole DynUNet.
     """
     bundle = bundle_of(weights.documents)
-    stated = bundle.arguments if bundle.network.lower() == "dynunet" else {}
+    stated = {**(bundle.arguments if bundle.network.lower() == "dynunet" else {}), **weights.told}
     try:
         arguments = _arguments(weights.tensors)
     except KeyError as error:

@@ -42,7 +42,7 @@ def build(weights: Weights) -> Checkpoint:
     """
     inner = _inner(weights)
     bundle = bundle_of(weights.documents)
-    stated = bundle.arguments if bundle.network.lower() == "unet" else {}
+    stated = {**(bundle.arguments if bundle.network.lower() == "unet" else {}), **weights.told}
     try:
         arguments, findings = _arguments(inner.tensors, stated)
     except (KeyError, StopIteration, IndexError) as error:

@@ -171,8 +171,8 @@ def _model(weights: Weights) -> dict[str, Any]:
     for name in ("config_train.yml", "config_train.yaml"):
         document = weights.documents.get(name)
         if isinstance(document, dict) and isinstance(document.get("model"), dict):
-            return dict(document["model"])
-    return {}
+            return {**document["model"], **weights.told}
+    return weights.told
 
 
 def _stated(weights: Weights) -> dict[str, Any]:

@@ -62,6 +62,9 @@ class Known:
     details: dict[str, Any] = field(default_factory=dict)
     voxel_size: tuple[float, ...] | None = None
 
+    def __post_init__(self) -> None:
+        Normalization.from_dict(self.normalization.to_dict())  # checks numbers that a file stated
+
 
 def own_checkpoint(
     family: str, weights: Weights, config: UNetConfig, names: Mapping[str, str], known: Known, up_first: bool = False

@@ -19,7 +19,7 @@ from napari_unet.model.checkpoint import Checkpoint, default_output
 from napari_unet.model.families.borrowing import BUILD_ERRORS, borrowed_checkpoint, library
 from napari_unet.model.families.remapping import Known
 from napari_unet.model.header import Output
-from napari_unet.model.origin import Blueprint, Finding, How
+from napari_unet.model.origin import Blueprint, Finding, How, bounds_problem
 from napari_unet.model.reading import Weights
 
 NAME = "segmentation_models.pytorch"
@@ -61,7 +61,13 @@ def build(weights: Weights) -> Checkpoint:
             f"{weights.path.name} is a {network!r:.80} of {NAME}, which is not known here.",
             f"Known are {', '.join(CLASSES)} with the config.json that save_pretrained writes, and Unet without.",
         )
-    arguments = _stated(config) if config else _inferred(weights)
+    config = {**config, **weights.told} if config or "encoder_name" in weights.told else config
+    arguments = _stated(config) if config else {**_inferred(weights), **weights.told}
+    problem = bounds_problem(arguments)
+    if problem:
+        raise CheckpointError(
+            f"The network of {weights.path.name} cannot be built: {problem}.", "Check its config.json."
+        )
     how: How = "file" if config else "weights"
     channels, classes = int(arguments["in_channels"]), int(arguments["classes"])
     normalization = _normalization(channels)

@@ -170,12 +170,9 @@ def _stated(weights: Weights) -> dict[str, Any]:
     init = weights.beside.get("init")
     init = init if isinstance(init, dict) else {}
     arguments = init.get("model_kwargs")
-    if not isinstance(arguments, dict):
-        architecture = weights.documents.get("architecture")
-        architecture = architecture if isinstance(architecture, dict) else {}
-        init = {"model_class": architecture.get("callable")}
-        arguments = architecture.get("kwargs")
-    return {**(arguments if isinstance(arguments, dict) else {}), "model_class": init.get("model_class")}
+    architecture = weights.documents.get("architecture")
+    kind = init.get("model_class") or (architecture.get("callable") if isinstance(architecture, dict) else None)
+    return {**(arguments if isinstance(arguments, dict) else {}), **weights.told, "model_class": kind}
 
 
 def _pooling(stated: dict[str, Any], kernels: list[Tensor], ndim: int, depth: int) -> tuple[tuple[int, ...], ...]:
