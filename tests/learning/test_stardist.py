@@ -67,6 +67,6 @@ def test_any_pair_agrees_with_stardist(ndim, seed, threshold):
     *counts, quality = found(truth, labels, threshold)
     assert counts == pytest.approx([getattr(expected, name) for name in names])
     if threshold >= 0.5:
-        assert quality == pytest.approx(expected.panoptic_quality)
+        assert quality == pytest.approx(expected.panoptic_quality, abs=1e-6)
     else:  # StarDist weighs pairs below the threshold, too, which costs some overlap of those above
-        assert quality >= expected.panoptic_quality - 1e-12
+        assert quality >= expected.panoptic_quality - 1e-6
