@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
@@ -18,6 +19,9 @@ YAML_SUFFIXES = (".yaml", ".yml")
 MAX_MEMBERS = 10_000
 MAX_RATIO = 200  # of a compressed member: arrays of one value shrink well, bombs shrink a thousandfold
 MAX_NAME = 512
+
+# What a damaged archive can raise while a member is read.
+READ_ERRORS = (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, NotImplementedError, RuntimeError)
 
 WHOLE = "Expected a package as bioimage.io offers it for download."
 
@@ -101,7 +105,7 @@ class Package:
             if self._archive is not None:
                 return self._read_member(self._archive, str(found), most)
             return self._read_file(Path(found), most)
-        except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
+        except READ_ERRORS as error:
             raise CheckpointError(f"{source} of {self.name} cannot be read: {error}.", DAMAGED) from error
 
     def read_description(self, most: int) -> bytes:
@@ -171,7 +175,7 @@ def is_package(path: Path) -> bool:
                 return False
         with zipfile.ZipFile(path) as archive:
             return any(name.rpartition("/")[2] in DESCRIPTIONS for name in archive.namelist()[:MAX_MEMBERS])
-    except (OSError, zipfile.BadZipFile, ValueError):
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
         return False
 
 
