@@ -4,8 +4,8 @@
 
 FOLDER holds the images of the Data Science Bowl 2018 (``manifest.csv``, ``images``, ``labels``), WEIGHTS the package
 "UNet 2D Nuclei Broad" (``weights.pt``); without it that model is left out. Prints Markdown: quality by image group and
-seconds, what disturbances do, and the share of decoding. One thread; seconds are the processor's, so that a busy
-machine does not change them.
+seconds, what disturbances do, how well the size of objects is found, and the share of decoding. One thread; seconds
+are the processor's, so that a busy machine does not change them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import torch
 from models_parts.contenders import Contender, ZooUNet, otsu, ours
 from models_parts.images import DISTURBANCES, GROUPS, SPLIT, Case, held_back
 from napari_unet.image.source import ImageSource
+from napari_unet.inference.diameters import equivalent_diameters
 from napari_unet.inference.objects import decode
 from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.predictor import Predictor
@@ -80,6 +81,25 @@ def robustness(predictor: Predictor, cases: Sequence[Case]) -> None:
         print(f"| {name} | {' | '.join(cells)} | {times} |", flush=True)
 
 
+def sizes(predictor: Predictor, cases: Sequence[Case]) -> None:
+    """Print by which factor the diameter that is found misses the median of the truth, on average."""
+    one = predictor.with_options(SIZED)
+    shown = [group for group in GROUPS if any(group in case.groups for case in cases)]
+    print(f"\n| the found diameter is wrong by a factor of (not told) | {' | '.join(shown)} |")
+    print("|---" * (len(shown) + 1) + "|")
+    for name in ("0.5× magnification", "as they are", "2× magnification"):
+        missed: dict[str, list[float]] = {group: [] for group in shown}
+        for case in map(DISTURBANCES[name], cases):
+            pixels = np.bincount(case.truth.ravel())[1:]
+            true = float(np.median(equivalent_diameters(pixels[pixels > 0], 2)))
+            found = one.sizes.of(one, ImageSource.from_array(case.image, case.axes))
+            known = found is not None and found.diameter is not None
+            for group in case.groups:
+                missed[group].append(abs(np.log(found.diameter / true)) if known else np.nan)
+        cells = [f"{np.exp(np.nanmean(missed[g])):.2f} ({np.isnan(missed[g]).sum()})" for g in shown]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
 def decoding(predictor: Predictor, cases: Sequence[Case]) -> None:
     """Print which share of a segmentation goes into decoding, by image group."""
     parts: dict[str, list[tuple[float, float]]] = {}
@@ -109,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--part", default="test", help="Of the split: test or validation.")
     parser.add_argument("--split", type=Path, default=SPLIT)
     parser.add_argument("--limit", type=int, help="At most so many images per category.")
-    parser.add_argument("--tables", nargs="+", default=["quality", "robustness", "decoding"])
+    parser.add_argument("--tables", nargs="+", default=["quality", "robustness", "sizes", "decoding"])
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
     checkpoint = load_checkpoint(chosen.model)
@@ -131,6 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         quality(contenders, cases)
     if "robustness" in chosen.tables:
         robustness(predictor, cases)
+    if "sizes" in chosen.tables:
+        sizes(predictor, cases)
     if "decoding" in chosen.tables:
         decoding(predictor, cases)
     return 0

@@ -49,7 +49,7 @@ class Bright(torch.nn.Module):
 
 def test_every_table_is_printed(folder, tmp_path, capsys, monkeypatch):
     models = importlib.import_module("models")
-    names = ("0.5× magnification", "Gaussian noise, SNR 3")
+    names = ("0.5× magnification", "as they are", "2× magnification")
     monkeypatch.setattr(models, "DISTURBANCES", {name: models.DISTURBANCES[name] for name in names})
     torch.jit.script(Bright()).save(str(tmp_path / "weights.pt"))
     arguments = [str(folder), "--split", str(folder / "split.csv"), "--diameter", "18", "--zoo", str(tmp_path)]
@@ -63,6 +63,8 @@ def test_every_table_is_printed(folder, tmp_path, capsys, monkeypatch):
         assert float(row.split("|")[4].split()[0]) > score, row
     for name in names:
         assert f"| {name} |" in printed
+    wrong = [line for line in printed.split("wrong by a factor")[1].splitlines() if line.startswith("| as they are")]
+    assert float(wrong[0].split("|")[2].split()[0]) < 1.3, wrong
     assert "| fluo-small |" in printed.split("| decoding |")[1]
 
 
