@@ -10,6 +10,7 @@ import tifffile
 import torch
 
 from napari_unet.image.normalize import Normalization
+from napari_unet.image.synthetic import nuclei_2d
 from napari_unet.io.labels import read_labels
 from napari_unet.model.checkpoint import Checkpoint
 from napari_unet.model.config import UNetConfig
@@ -56,7 +57,7 @@ def slanted() -> np.ndarray:
     return truth
 
 
-def segmented(call, path: Path, model: Path, *options: object) -> tuple[np.ndarray, dict, str]:
+def segmented(call, path: Path, model: Path | str, *options: object) -> tuple[np.ndarray, dict, str]:
     out = path.parent / "out"
     said = call("segment", path, "-m", model, "-o", out, "--device", "cpu", "--overwrite", *options)
     assert said.code == 0, said.err
@@ -121,3 +122,16 @@ def test_a_channel_is_chosen_and_time_points_are_numbered_apart(call, bright, tm
     assert all(count(plane) == 2 for plane in found)
     found, _, _ = segmented(call, path, bright, "--axes", "TCYX", "--channels", "0")
     assert not found.any()
+
+
+def test_the_size_of_objects_is_stated_or_found(call, tmp_path) -> None:
+    image, _ = nuclei_2d((120, 140), seed=3)
+    path = tmp_path / "large.tif"
+    tifffile.imwrite(path, image.repeat(2, 0).repeat(2, 1))
+    labels, provenance, said = segmented(call, path, "nuclei-2d", "--diameter", 36)
+    assert labels.shape == (240, 280)
+    assert "the model sees the image 1.8 times smaller" in said
+    assert provenance["settings"]["options"]["diameter"] == 36
+    _, provenance, said = segmented(call, path, "nuclei-2d", "--find-size")
+    assert "pixels wide, by" in said
+    assert provenance["settings"]["options"]["find_size"]
