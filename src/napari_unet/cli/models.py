@@ -76,6 +76,7 @@ def facts(checkpoint: Checkpoint) -> list[tuple[str, str]]:
         ("classes", ", ".join(f"{k} {info.name} {info.color}" for k, info in enumerate(header.output.classes))),
         ("normalization", _normalization(header)),
         ("voxel size", " × ".join(f"{n:g}" for n in header.voxel_size) + " µm" if header.voxel_size else "unknown"),
+        ("object size", f"{header.object_diameter:g} voxels wide" if header.object_diameter else "unknown"),
         ("geometry", f"divisor {_by(geometry.divisor)}, halo {_by(geometry.halo)} voxels; {exact}"),
         ("weights", f"SHA-256 {header.weights_hash}"),
         ("parent", header.parent or "none"),
