@@ -10,6 +10,7 @@ was a crash, a foreign exception or a file outside of the folder.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
 import multiprocessing
@@ -19,16 +20,23 @@ import resource
 import sys
 import tempfile
 import traceback
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
+import yaml
 from safetensors.torch import save_file
 
 from napari_unet.errors import UserError
+from napari_unet.image.source import ImageSource
 from napari_unet.model.checkpoint import Checkpoint, default_classes, load_checkpoint
 from napari_unet.model.config import UNetConfig
+from napari_unet.model.consent import allow
+from napari_unet.model.exporting.about import About
+from napari_unet.model.exporting.writing import export_checkpoint
 from napari_unet.model.families import monai_basic, torchem
 from napari_unet.model.families.residual3d import ResidualUNet
 
@@ -87,6 +95,37 @@ def bundled(folder: Path) -> tuple[Path, Path]:
     return folder, document
 
 
+def packaged(folder: Path) -> tuple[Path, Path]:
+    """Write a bioimage.io package."""
+    checkpoint = Checkpoint.from_config(UNetConfig(features=(2, 4)), default_classes(2), name="packed")
+    example = ImageSource(np.random.default_rng(0).random((24, 24), np.float32), "YX", "example")
+    path = folder / "package.zip"
+    export_checkpoint(checkpoint, path, example=example, about=About(("Somebody",), "MIT"))
+    return path, path
+
+
+def unpacked(folder: Path) -> tuple[Path, Path]:
+    """Write a package as a folder whose description is damaged; our own notes in it are left out."""
+    path, _ = packaged(folder)
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(folder)
+    path.unlink()
+    described = yaml.safe_load((folder / "rdf.yaml").read_text())
+    del described["config"]
+    (folder / "rdf.yaml").write_text(yaml.safe_dump(described))
+    allow(described["weights"]["torchscript"]["sha256"])
+    return folder, folder / "rdf.yaml"
+
+
+def scripted(folder: Path) -> tuple[Path, Path]:
+    """Write a TorchScript program; each mutation is allowed to run."""
+    path = folder / "net.ts"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.trace(torch.nn.Conv2d(1, 2, 3, padding=1), torch.zeros(1, 1, 8, 8)).save(str(path))
+    return path, path
+
+
 FORMATS: dict[str, Writer] = {
     "our .safetensors": own,
     "plain .safetensors": plain_safetensors,
@@ -94,6 +133,10 @@ FORMATS: dict[str, Writer] = {
     "pickle in torch.save": torch_file,
     "YAML beside": described,
     "JSON beside": bundled,
+    "bioimage.io package": packaged,
+    "its description": unpacked,
+    "TorchScript": scripted,
+    "code in TorchScript": scripted,
 }
 
 
@@ -120,13 +163,13 @@ def mutated(content: bytes, chance: random.Random) -> bytes:
     return bytes(changed)
 
 
-def mutated_pickle(content: bytes, chance: random.Random) -> bytes:
-    """Return a zip of torch.save whose pickle was changed, with right checksums."""
+def mutated_inside(content: bytes, chance: random.Random) -> bytes:
+    """Return a zip of torch.save whose pickles or code were changed, with right checksums."""
     stream = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as before, zipfile.ZipFile(stream, "w") as after:
         for name in before.namelist():
             part = before.read(name)
-            after.writestr(name, mutated(part, chance) if name.endswith("data.pkl") else part)
+            after.writestr(name, mutated(part, chance) if name.endswith((".pkl", ".py")) else part)
     return stream.getvalue()
 
 
@@ -141,9 +184,12 @@ def run(kind: str, first: int, count: int, results: multiprocessing.Queue[dict[s
         source, target = FORMATS[kind](folder)
         content = target.read_bytes()
         listing = sorted(Path(place).rglob("*"))
-        change = mutated_pickle if kind.startswith("pickle") else mutated
+        change = mutated_inside if kind.startswith(("pickle", "code")) else mutated
         for seed in range(first, first + count):
-            target.write_bytes(change(content, random.Random(seed)))
+            damaged = change(content, random.Random(seed))
+            target.write_bytes(damaged)
+            if target.suffix == ".ts":
+                allow(hashlib.sha256(damaged).hexdigest())
             try:
                 load_checkpoint(source)
                 opened += 1

@@ -21,7 +21,18 @@ def fuzz():
 
 @pytest.mark.parametrize(
     "kind",
-    ["our .safetensors", "plain .safetensors", "torch.save", "pickle in torch.save", "YAML beside", "JSON beside"],
+    [
+        "our .safetensors",
+        "plain .safetensors",
+        "torch.save",
+        "pickle in torch.save",
+        "YAML beside",
+        "JSON beside",
+        "bioimage.io package",
+        "its description",
+        "TorchScript",
+        "code in TorchScript",
+    ],
 )
 def test_damaged_files_are_opened_or_refused(fuzz, kind, monkeypatch):
     monkeypatch.setattr(fuzz.resource, "setrlimit", lambda *limits: None)  # this process goes on to other tests

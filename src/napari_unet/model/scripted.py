@@ -6,6 +6,7 @@ import io
 import pickle
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from torch import nn
 from napari_unet.errors import CheckpointError
 from napari_unet.model.consent import need_consent
 from napari_unet.model.program import is_torchscript
+from napari_unet.model.reading import READ_ERRORS
 from napari_unet.model.tensorfile import DAMAGED, MAX_FILE_BYTES
 
 
@@ -94,10 +96,8 @@ def load_script(content: bytes, sha256: str, name: str) -> Scripted:
     check_script(content, name)
     try:
         script = _load(content, torch.device("cpu"))
-    except (RuntimeError, ValueError, OSError, pickle.UnpicklingError) as error:
-        raise CheckpointError(
-            f"{name} cannot be loaded as TorchScript: {str(error).splitlines()[0]:.200}.", DAMAGED
-        ) from error
+    except (pickle.UnpicklingError, *READ_ERRORS) as error:
+        raise CheckpointError(f"{name} cannot be loaded as TorchScript: {_first_line(error)}.", DAMAGED) from error
     network = Scripted(script.float())
     for key, tensor in network.state_dict().items():
         if not bool(torch.isfinite(tensor).all()):
@@ -122,10 +122,15 @@ def check_script(content: bytes, name: str) -> None:
             if sum(member.file_size for member in members) > min(MAX_FILE_BYTES, 20 * len(content)):
                 raise CheckpointError(f"{name} declares more bytes than it can hold.", DAMAGED)
             wrong = archive.testzip()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, EOFError) as error:
         raise CheckpointError(f"{name} is a damaged archive: {error}.", DAMAGED) from error
     if wrong is not None:
         raise CheckpointError(f"{name} is damaged: the checksum of {wrong} is wrong.", DAMAGED)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")
 
 
 @contextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -122,17 +123,13 @@ def read_description(values: Any, file: str) -> Description:
         kind = str(values.get("type", "model"))
         _refuse(file, f"describes a {kind:.40} in version {version or 'unknown':.20}, expected a model in 0.4 or 0.5")
     new = version.startswith("0.5")
-    try:
+    with understood(file):
         tests = [] if new else [values.get("test_inputs") or [], values.get("test_outputs") or []]
         inputs = tuple(_tensor(one, new, "pre", _nth(tests, 0, n)) for n, one in enumerate(values["inputs"]))
         outputs = tuple(_tensor(one, new, "post", _nth(tests, 1, n)) for n, one in enumerate(values["outputs"]))
         weights = {str(kind): _weights(one, new) for kind, one in values["weights"].items() if one is not None}
         config = values.get("config")
         own = config.get("napari-unet") if isinstance(config, dict) else None
-    except CheckpointError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, StopIteration) as error:
-        raise CheckpointError(f"{file} cannot be understood: {type(error).__name__}: {error}.", ADVICE) from error
     if not inputs or not outputs or not weights:
         _refuse(file, "describes no input, no output or no weights")
     about = {
@@ -140,6 +137,15 @@ def read_description(values: Any, file: str) -> Description:
     }
     name = str(values.get("name") or file)[:MAX_TEXT]
     return Description(version, name, inputs, outputs, weights, about, own if isinstance(own, dict) else {})
+
+
+@contextmanager
+def understood(file: str) -> Iterator[None]:
+    """Turn what a description of another shape than expected raises into a sentence that names it."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:
+        raise CheckpointError(f"{file} cannot be understood: {type(error).__name__}: {error}.", ADVICE) from error
 
 
 def _tensor(values: Mapping[str, Any], new: bool, which: str, test: str | None) -> TensorInfo:

@@ -15,7 +15,7 @@ from napari_unet.model.checkpoint import Checkpoint
 from napari_unet.model.exploring import lacking
 from napari_unet.model.packages.archive import Package
 from napari_unet.model.packages.choosing import run_program
-from napari_unet.model.packages.description import Description, read_description
+from napari_unet.model.packages.description import Description, read_description, understood
 from napari_unet.model.packages.known import known_network, own_header_of
 from napari_unet.model.packages.meaning import Activation, meaning_of
 from napari_unet.model.packages.processing import After, Before, postprocessing, preprocessing
@@ -37,8 +37,9 @@ def open_package(path: Path) -> Checkpoint:
         values = read_yaml(package.read_description(MAX_BYTES), package.label)
         description = read_description(values, package.label)
         _check_scope(description, package)
-        before = preprocessing(description.inputs[0], package.label)
-        after = postprocessing(description.outputs[0], package.label)
+        with understood(package.label):
+            before = preprocessing(description.inputs[0], package.label)
+            after = postprocessing(description.outputs[0], package.label)
         reasons: list[str] = []
         opened = None
         if not before.steps and not after.steps:
