@@ -1,13 +1,15 @@
-"""`napari-unet inspect` and `napari-unet export-model`: what a checkpoint is, and a copy of it for oneself or others."""
+"""`napari-unet inspect` and `napari-unet export-model`: what a checkpoint is, and a copy of it."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.cli import console
 from napari_unet.cli.exporting import add_export_options, target_of, write
+from napari_unet.errors import UserError
 from napari_unet.model.origin import HOW
 
 if TYPE_CHECKING:
@@ -24,6 +26,14 @@ def configure(parser: argparse.ArgumentParser, name: str) -> None:
     if name == "inspect":
         parser.set_defaults(run=inspect)
         parser.add_argument("--json", action="store_true", help="Print the header as JSON.")
+        parser.add_argument(
+            "--say",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            help="Say what the file does not: normalization, activation, classes, voxel_size or argument.NAME. "
+            "It is remembered beside the file, for exactly these weights.",
+        )
     else:
         parser.set_defaults(run=export)
         parser.add_argument("output", metavar="OUT", help="The file to write; its ending tells the format.")
@@ -35,12 +45,37 @@ def inspect(arguments: argparse.Namespace) -> int:
     """Print what a checkpoint is."""
     from napari_unet.model.checkpoint import load_checkpoint
 
+    if arguments.say:
+        remember(Path(arguments.checkpoint), arguments.say)
     checkpoint = load_checkpoint(arguments.checkpoint)
     if arguments.json:
         console.say(json.dumps(checkpoint.header.to_dict(), indent=2, ensure_ascii=False))
     else:
         console.facts(checkpoint.header.name, facts(checkpoint))
     return console.DONE
+
+
+def remember(path: Path, said: list[str]) -> None:
+    """Write what was said about a foreign file beside it, if the network can be built so."""
+    from napari_unet.model.answers import EXPECTED, SUFFIX, Answers, answers_text, parsed, read_answers
+    from napari_unet.model.families import open_weights
+    from napari_unet.model.folders import read_model
+    from napari_unet.model.tensorfile import HEADER_KEY
+    from napari_unet.model.weights import hash_tensors
+    from napari_unet.model.writing import replace_file
+
+    wrong = [text for text in said if "=" not in text]
+    if wrong or not path.exists():
+        raise UserError(f"{wrong[0]!r} is no KEY=VALUE." if wrong else f"There is no file {path}.", EXPECTED)
+    weights = read_model(path)
+    if HEADER_KEY in weights.metadata:
+        raise UserError(f"{path.name} says everything itself.", "What it says can be changed by training or export.")
+    digest = hash_tensors(weights.tensors)
+    before = read_answers(path)
+    start = before if before is not None and before.weights == digest else Answers(digest)
+    answers = parsed({text.partition("=")[0]: text.partition("=")[2] for text in said}, start)
+    open_weights(weights, answers)
+    replace_file(path.with_name(path.name + SUFFIX), answers_text(answers).encode())
 
 
 def export(arguments: argparse.Namespace) -> int:

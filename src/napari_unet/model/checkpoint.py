@@ -255,14 +255,14 @@ def load_checkpoint(source: str | Path, run_code: str | None = None) -> Checkpoi
         If it holds code that nobody allowed; the error carries its hash.
     """
     from napari_unet.model.consent import given
-    from napari_unet.model.families import build_checkpoint
+    from napari_unet.model.families import open_weights
     from napari_unet.model.folders import read_model
     from napari_unet.model.packages import open_container
 
     path = find_checkpoint(source)
     own = own_header(path)  # bounds first, before any tensor is read
     with given(run_code):
-        checkpoint = open_container(path, own) or build_checkpoint(read_model(path))
+        checkpoint = open_container(path, own) or open_weights(read_model(path))
     if own is not None and checkpoint.header != own:
         raise CheckpointError(f"{path.name} changed while it was read.", "Try again.")
     return checkpoint

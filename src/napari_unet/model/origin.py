@@ -10,9 +10,14 @@ from typing import Any, Literal
 
 from napari_unet.errors import CheckpointError
 
-How = Literal["file", "weights", "assumed"]
+How = Literal["file", "weights", "assumed", "said"]
 
-HOW = {"file": "stated in the file", "weights": "follows from the weights", "assumed": "assumed"}
+HOW = {
+    "file": "stated in the file",
+    "weights": "follows from the weights",
+    "assumed": "assumed",
+    "said": "said by the user",
+}
 MAX_JSON = 4_000_000  # characters
 MAX_NUMBER = 4096
 MAX_ITEMS = 256
@@ -27,8 +32,8 @@ class Finding:
     ----------
     what, value : str
         For example ``"normalization"`` and ``"mean 0, standard deviation 1"``.
-    how : {"file", "weights", "assumed"}
-        Stated in the file or beside it; follows from names and shapes; or a guess.
+    how : {"file", "weights", "assumed", "said"}
+        Stated in the file or beside it; follows from names and shapes; a guess; or said by the user.
     """
 
     what: str

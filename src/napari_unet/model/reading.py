@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import stat
+import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -44,6 +45,7 @@ READ_ERRORS = (
     RuntimeError,  # also RecursionError
     TypeError,
     ValueError,
+    struct.error,  # an opcode of the pickle is cut off
 )
 
 # Beginnings of files that people pick by mistake, with what to call them.

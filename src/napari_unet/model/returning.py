@@ -57,9 +57,8 @@ def write_original(checkpoint: Checkpoint, path: str | Path) -> tuple[str, ...]:
     notes = [f"Written as {origin.family} wrote it, with {len(tensors)} tensors under its own names."]
     if not origin.file:
         replace_file(path, _content(origin, tensors, path.suffix == ".safetensors", checkpoint.header.out_channels))
-        beside = [name for name in origin.documents if "." in name]
-        if beside:
-            notes.append(f"Beside the first file lay {', '.join(beside)}; copy them where they are needed.")
+        if _files(origin):
+            notes.append(f"Beside the first file lay {', '.join(_files(origin))}; copy them where they are needed.")
         return tuple(notes)
     _write_folder(path, origin, tensors, checkpoint.header.out_channels)
     return tuple(notes)
@@ -74,7 +73,7 @@ def _write_folder(path: Path, origin: Origin, tensors: dict[str, torch.Tensor], 
         file = temporary / origin.file
         file.parent.mkdir(parents=True)
         file.write_bytes(_content(origin, tensors, file.suffix == ".safetensors", channels))
-        for name, document in origin.documents.items():
+        for name, document in ((name, origin.documents[name]) for name in _files(origin)):
             target = temporary / name
             target.parent.mkdir(parents=True, exist_ok=True)
             # JSON is also YAML.
@@ -86,6 +85,11 @@ def _write_folder(path: Path, origin: Origin, tensors: dict[str, torch.Tensor], 
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _files(origin: Origin) -> list[str]:
+    """Return the documents that are files; the constructor's arguments of a package are none."""
+    return [name for name in origin.documents if "." in name]
 
 
 def _content(origin: Origin, tensors: dict[str, torch.Tensor], safe: bool, channels: int) -> bytes:

@@ -8,6 +8,7 @@ it (`borrowing`), and is named by the error that misses it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_unet.errors import CheckpointError
@@ -15,6 +16,7 @@ from napari_unet.errors import CheckpointError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_unet.model.answers import Answers
     from napari_unet.model.checkpoint import Checkpoint
     from napari_unet.model.reading import Weights
 
@@ -98,6 +100,40 @@ def build_checkpoint(weights: Weights) -> Checkpoint:
         f"({len(weights.tensors)} tensors: {first}, …).",
         f"Known are: {names}. From Python, any network runs through Checkpoint.from_module.",
     )
+
+
+def open_weights(weights: Weights, given: Answers | None = None) -> Checkpoint:
+    """Build the checkpoint of a file or folder, with what its user said about exactly these weights.
+
+    Parameters
+    ----------
+    weights : Weights
+        What the file held.
+    given : Answers, optional
+        What was said; by default what is remembered beside the file.
+
+    Raises
+    ------
+    CheckpointError
+        As `build_checkpoint`, or if what was said does not fit.
+    """
+    from napari_unet.model.answers import answered, read_answers
+    from napari_unet.model.tensorfile import HEADER_KEY
+    from napari_unet.model.weights import hash_tensors
+
+    answers = None if HEADER_KEY in weights.metadata else given or read_answers(weights.path)
+    if answers is None:
+        return build_checkpoint(weights)
+    if answers.weights != hash_tensors(weights.tensors):
+        raise CheckpointError(
+            f"What was said about {weights.path.name} was said about other weights.",
+            "Say it again with 'napari-unet inspect FILE --say …', or delete the .napari-unet.json file beside it.",
+        )
+    architecture = {"callable": "", "kwargs": {**weights.told, **answers.arguments}}
+    told = {"architecture": architecture} if answers.arguments else {}
+    checkpoint = build_checkpoint(replace(weights, documents={**weights.documents, **told}))
+    checkpoint.header = answered(checkpoint.header, answers)
+    return checkpoint
 
 
 def _built(family: Family, weights: Weights) -> Checkpoint:
