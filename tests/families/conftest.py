@@ -18,6 +18,7 @@ from napari_unet.learning.trainer import Trainer, TrainSettings
 from napari_unet.model.checkpoint import Checkpoint, load_checkpoint
 from napari_unet.model.returning import write_original
 
+DIFFERENCES: list[float] = []
 Scores = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -58,9 +59,18 @@ def activated(checkpoint: Checkpoint, image: torch.Tensor) -> torch.Tensor:
 
 def assert_equal(found: torch.Tensor, expected: torch.Tensor) -> None:
     """Fail unless two scores differ by no more than 1e-5 of the largest one, or of 1."""
-    largest = max(1.0, float(expected.abs().max()))
     assert found.shape == expected.shape
-    assert float((found - expected).abs().max()) <= 1e-5 * largest
+    difference = float((found - expected).abs().max()) / max(1.0, float(expected.abs().max()))
+    DIFFERENCES.append(difference)
+    assert difference <= 1e-5
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how far scores were apart."""
+    if DIFFERENCES:
+        terminalreporter.write_line(
+            f"{len(DIFFERENCES)} pairs of scores compared: at most {max(DIFFERENCES):.1e} · max(1, largest score) apart"
+        )
 
 
 def tuned(checkpoint: Checkpoint) -> Checkpoint:
