@@ -136,6 +136,11 @@ def _architecture(header: CheckpointHeader) -> str:
     config = header.config
     if header.blueprint is not None:
         return f"{header.blueprint.network} of {header.blueprint.family}: {_short(header.blueprint.arguments)}"
+    if header.program is not None:
+        program = header.program
+        sizes = "fixed" if not any(program.sizes.step) else f"in steps of {_by(program.sizes.step)}"
+        where = f"{program.kind} {program.name}, SHA-256 {program.sha256[:12]}…"
+        return f"{where}; takes {_by(program.sizes.minimum)} ({sizes}). {program.sentence}"
     if config is None:
         return "not a U-Net of ours"
     parts = [

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from napari_unet.errors import TrainingError
 from napari_unet.inference.devices import choose_device, fast_bfloat16, limited_threads, release_memory
 from napari_unet.learning.losses import anchor_loss, masked_loss
 from napari_unet.learning.rehearsal import Rehearsed
@@ -37,9 +38,20 @@ class Learner:
         Where it starts; stays as it is.
     settings : TrainSettings
         Device, rates, anchor, threads, seed.
+
+    Raises
+    ------
+    TrainingError
+        If the network is an ONNX graph, which has nothing to train.
     """
 
     def __init__(self, checkpoint: Checkpoint, settings: TrainSettings) -> None:
+        program = checkpoint.header.program
+        if program is not None and not program.trainable:
+            raise TrainingError(
+                f"The model {checkpoint.header.name!r} cannot be trained: {program.sentence}",
+                "Open its state dict or TorchScript weights, or start from another model.",
+            )
         self.checkpoint, self.settings = checkpoint, settings
         self.header = checkpoint.header
         self.device = choose_device(settings.device)

@@ -70,6 +70,9 @@ class Modelling(Trusting, Segmenting):
                 self.ask_for_code(str(source), result)
             else:
                 take(result)
+                program = result[1].program
+                if program is not None:
+                    self.events.message.emit("info", program.sentence, "")
 
         request = ImportRequest(str(source), str(self.folder.next_model()), run_code)
         self.start_job("model", import_checkpoint, request, on_done=done)

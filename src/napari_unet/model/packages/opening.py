@@ -13,6 +13,7 @@ import torch
 from napari_unet.errors import CheckpointError
 from napari_unet.model.checkpoint import Checkpoint
 from napari_unet.model.exploring import lacking
+from napari_unet.model.origin import Finding, Origin
 from napari_unet.model.packages.archive import Package
 from napari_unet.model.packages.choosing import run_program
 from napari_unet.model.packages.description import Description, read_description, understood
@@ -88,10 +89,20 @@ def _described(
         header,
         name=description.name,
         output=output,
+        origin=_stated(header.origin),
         voxel_size=None if None in space else tuple(float(size) for size in space if size is not None),
         provenance={**header.provenance, **notes},
     )
     return Checkpoint(checkpoint.network, header)
+
+
+def _stated(origin: Origin | None) -> Origin | None:
+    """Return the origin without what a family assumed and the package states."""
+    if origin is None:
+        return None
+    kept = (one for one in origin.findings if one.what not in ("normalization", "activation", "channels"))
+    said = Finding("normalization", "by the package's description", "file")
+    return replace(origin, findings=(*kept, said))
 
 
 def _proved(
