@@ -305,3 +305,12 @@ def test_a_network_that_returns_something_else_is_refused():
         measure_reach(nn.Conv2d(1, 2, 3), 1, 2, (2, 2), "made here")
     with pytest.raises(CheckpointError, match="does not run"):
         measure_reach(nn.Conv2d(3, 2, 3, padding=1), 1, 2, (2, 2), "made here")
+
+
+def test_weights_that_make_no_numbers_are_refused(tmp_path):
+    family, config = REMAPPED["pytorch-3dunet 2D"]
+    _, state = state_of(family, config)
+    state = {name: value * 1e30 if name.endswith("conv.weight") else value for name, value in state.items()}
+    torch.save(state, tmp_path / "model.pth")
+    with pytest.raises(CheckpointError, match="no numbers"):
+        load_checkpoint(tmp_path / "model.pth")

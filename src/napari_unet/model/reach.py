@@ -18,13 +18,14 @@ SHARE = 0.999  # of the gradient that lies within the reach
 # The input that is looked at: so many cells of the network's grid, up to a size, but never fewer than two.
 CELLS = 12
 LARGEST = {2: 128, 3: 48}
+RUN_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
 ADVICE = "The file may come from another version of its package."
 
 
 def measure_reach(
     network: nn.Module, in_channels: int, out_channels: int, divisor: tuple[int, ...], name: str
 ) -> tuple[int, ...]:
-    """Run a network on its smallest legal input, and measure how far it sees.
+    """Check that a network runs, and measure how far it sees.
 
     Parameters
     ----------
@@ -47,12 +48,10 @@ def measure_reach(
     CheckpointError
         If it fails, or returns another number of channels, another size, or values that are no numbers.
     """
+    check_run(network, in_channels, out_channels, divisor, name)
     generator = torch.Generator().manual_seed(0)
     sides = [max(2, min(CELLS, LARGEST[len(divisor)] // step)) * step for step in divisor]
     try:
-        with torch.inference_mode():
-            small = torch.rand((1, in_channels, *(2 * step for step in divisor)), generator=generator)
-            _check(network(small), (1, out_channels, *small.shape[2:]), name)
         image = torch.rand((1, in_channels, *sides), generator=generator).requires_grad_()
         handles = [part.register_forward_hook(_fixed) for part in network.modules() if _measures(part)]
         try:
@@ -64,13 +63,27 @@ def measure_reach(
         finally:
             for handle in handles:
                 handle.remove()
-    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+    except RUN_ERRORS as error:
         raise CheckpointError(f"The network of {name} does not run: {str(error)[:200]}.", ADVICE) from error
     amount = gradient[0].abs().sum(0)
     return tuple(_distance(amount, axis) for axis in range(len(sides)))
 
 
-def _check(output: object, shape: tuple[int, ...], name: str) -> None:
+def check_run(network: nn.Module, in_channels: int, out_channels: int, divisor: tuple[int, ...], name: str) -> None:
+    """Run a network on a small legal input: two cells of its grid along each axis.
+
+    Raises
+    ------
+    CheckpointError
+        If it fails, or returns another number of channels, another size, or values that are no numbers.
+    """
+    image = torch.rand((1, in_channels, *(2 * step for step in divisor)), generator=torch.Generator().manual_seed(0))
+    try:
+        with torch.inference_mode():
+            output = network(image)
+    except RUN_ERRORS as error:
+        raise CheckpointError(f"The network of {name} does not run: {str(error)[:200]}.", ADVICE) from error
+    shape = (1, out_channels, *image.shape[2:])
     if not isinstance(output, torch.Tensor) or tuple(output.shape) != shape:
         found = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
         raise CheckpointError(f"The network of {name} returns {found}, expected a tensor of shape {shape}.", ADVICE)

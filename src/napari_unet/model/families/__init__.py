@@ -163,7 +163,14 @@ def pack_weights(checkpoint: Checkpoint) -> dict[str, Any]:
             f"{checkpoint.header.name} did not come from another program, so there is no other format to write.",
             "Export it as .safetensors, bioimage.io, TorchScript or ONNX.",
         )
-    return {origin.prefix + name: tensor.detach().cpu() for name, tensor in family.pack(checkpoint).items()}
+    try:
+        tensors = family.pack(checkpoint)
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{checkpoint.header.name} has no longer a network of {family.NAME} ({error}).",
+            "Export it as .safetensors, bioimage.io, TorchScript or ONNX.",
+        ) from error
+    return {origin.prefix + name: tensor.detach().cpu() for name, tensor in tensors.items()}
 
 
 def _parts(weights: Weights) -> list[Weights]:

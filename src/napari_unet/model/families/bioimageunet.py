@@ -60,8 +60,7 @@ def build(weights: Weights) -> Checkpoint:
 
 def pack(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """Return the weights under their own names, in their own order of channels."""
-    assert checkpoint.header.config is not None
-    return packed(checkpoint, names_of(checkpoint.header.config), up_first=True)
+    return packed(checkpoint, names_of, up_first=True)
 
 
 def infer_config(weights: Weights) -> UNetConfig:

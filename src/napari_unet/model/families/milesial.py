@@ -74,10 +74,9 @@ def build(weights: Weights) -> Checkpoint:
 
 def pack(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """Return the weights under milesial's names."""
-    assert checkpoint.header.config is not None
     origin = checkpoint.header.origin
     old = origin is not None and origin.details.get("old") is True
-    return packed(checkpoint, names_of(checkpoint.header.config, BEFORE if old else NOW))
+    return packed(checkpoint, lambda config: names_of(config, BEFORE if old else NOW))
 
 
 def infer_config(tensors: Mapping[str, Tensor], file_name: str, names: Names) -> UNetConfig:

@@ -50,8 +50,7 @@ def build(weights: Weights) -> Checkpoint:
 
 def pack(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """Return the weights under MONAI's names."""
-    assert checkpoint.header.config is not None
-    return packed(checkpoint, names_of(checkpoint.header.config))
+    return packed(checkpoint, names_of)
 
 
 def infer_config(weights: Weights, stated: dict[str, object]) -> tuple[UNetConfig, tuple[Finding, ...]]:

@@ -75,7 +75,7 @@ def pack(checkpoint: Checkpoint) -> Mapping[str, Tensor]:
     """Return the weights under pytorch-3dunet's names."""
     if checkpoint.header.config is None:
         return checkpoint.network.state_dict()
-    return packed(checkpoint, names_of(checkpoint.header.config))
+    return packed(checkpoint, names_of)
 
 
 def infer_config(weights: Weights, groups: int, order: str) -> UNetConfig:

@@ -20,8 +20,10 @@ from napari_unet.errors import CheckpointError
 from napari_unet.image.normalize import Normalization
 from napari_unet.model.checkpoint import Checkpoint, default_output
 from napari_unet.model.config import UNetConfig
+from napari_unet.model.geometry import level_steps
 from napari_unet.model.header import CheckpointHeader, Output
 from napari_unet.model.origin import Finding, Origin
+from napari_unet.model.reach import check_run
 from napari_unet.model.reading import Weights
 from napari_unet.model.unet import UNet
 from napari_unet.model.weights import build_network, hash_tensors
@@ -94,6 +96,7 @@ def own_checkpoint(
     network = build_network(config, weights.tensors, weights.path.name, lambda name: names.get(name, name))
     if up_first:
         network.load_state_dict(reordered(network.state_dict(), config, to_ours=True))
+    check_run(network, config.in_channels, config.out_channels, level_steps(config)[-1], weights.path.name)
     return Checkpoint(network, header_of(family, weights, config, network, known))
 
 
@@ -129,12 +132,29 @@ def origin_of(family: str, weights: Weights, known: Known) -> Origin:
     )
 
 
-def packed(checkpoint: Checkpoint, names: Mapping[str, str], up_first: bool = False) -> dict[str, Tensor]:
-    """Return the weights of a remapped network under their own names again."""
+def packed(
+    checkpoint: Checkpoint, names_of: Callable[[UNetConfig], Mapping[str, str]], up_first: bool = False
+) -> dict[str, Tensor]:
+    """Return the weights of a remapped network under their own names again.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        With a U-Net of ours.
+    names_of : callable
+        Configuration → our name of each parameter → theirs.
+    up_first : bool
+        Whether what comes up from below is concatenated first.
+
+    Raises
+    ------
+    CheckpointError
+        If its network is another one.
+    """
     config = checkpoint.header.config
     if config is None:
         raise CheckpointError(f"{checkpoint.header.name} is no U-Net of ours.", "Export it in our own format.")
-    state = dict(checkpoint.network.state_dict())
+    state, names = dict(checkpoint.network.state_dict()), names_of(config)
     if up_first:
         state = reordered(state, config, to_ours=False)
     return {names[name]: tensor for name, tensor in state.items()}

@@ -66,8 +66,7 @@ def build(weights: Weights) -> Checkpoint:
 
 def pack(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """Return the weights under torch-em's names, in its order of channels."""
-    assert checkpoint.header.config is not None
-    return packed(checkpoint, names_of(checkpoint.header.config), up_first=True)
+    return packed(checkpoint, names_of, up_first=True)
 
 
 def infer_config(weights: Weights, stated: dict[str, Any]) -> tuple[UNetConfig, How]:
