@@ -88,3 +88,26 @@ def test_a_description_that_does_not_fit_is_found_out_by_the_test_values(nuclei_
     description.write_text(description.read_text().replace("zero_mean_unit_variance", "scale_range"))
     with pytest.raises(CheckpointError, match="does not reproduce"):
         load_checkpoint(folder, run_code=SCRIPT)
+
+
+@pytest.mark.shared_data
+def test_a_package_without_its_code_is_told_by_its_weights(shared_data):
+    checkpoint = load_checkpoint(shared_data / "weights" / "bioimageio_unet2d_fixed_shape")
+    header = checkpoint.header
+    assert header.config is not None and header.family == "torch-em" and header.program is None
+    assert "reproduced" in header.provenance["checked"]
+    assert header.provenance["package_license"] == "CC-BY-4.0"
+    image = imread(shared_data / "dsb2018" / "images" / "0287e7ee5b00.png")
+    image = image[..., 0] if image.ndim == 3 else image
+    scores = Predictor(checkpoint, device="cpu", precision="float32", threads=1).predict(image[:100, :130], axes="YX")
+    assert scores.shape == (1, 100, 130) and scores.std() > 0.01
+
+
+@pytest.mark.shared_data
+def test_a_volume_network_saved_on_a_gpu_runs_on_a_real_volume(shared_data):
+    checkpoint = load_checkpoint(shared_data / "weights" / "platelet_unet3d" / "unet-210913-zyxmc.pt")
+    (file,) = sorted((shared_data / "cellseg3d_mesospim").rglob("*.tif"))[:1]
+    volume = imread(file)[:8, :64, :64]
+    predictor = Predictor(checkpoint, device="cpu", precision="float32", threads=1)
+    scores = predictor.predict(volume.astype(np.float32) / volume.max(), axes="ZYX")
+    assert scores.shape == (5, *volume.shape) and np.isfinite(scores).all() and scores.std() > 0
