@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from napari_unet import Predictor
+from napari_unet.cli import main
 from napari_unet.errors import CheckpointError, ConsentNeeded, UserError
 from napari_unet.inference.engine import Engine
 from napari_unet.model import consent
@@ -205,3 +206,19 @@ def test_descriptions_out_of_bounds():
     for wrong in ({"kind": "exe"}, {"sha256": "x"}, {"function": "os.system"}, {"before": (("eval", 1),)}):
         with pytest.raises(CheckpointError):
             Program(**{**good, **wrong})
+
+
+def test_what_a_program_does_not_say_is_said_once(tmp_path, capsys):
+    path, sha256 = script(tmp_path / "net.ts")
+    said = ("--say", "normalization=zscore", "--say", "classes=background,cell", "--run-code", sha256)
+    assert main(["inspect", str(path), *said]) == 0
+    assert "mean 0, standard deviation 1" in capsys.readouterr().out
+    header = load_checkpoint(path, run_code=sha256).header
+    assert header.normalization.method == "zscore"
+    assert [info.name for info in header.output.classes] == ["background", "cell"]
+    beside = path.with_name("net.ts.napari-unet.json")
+    beside.write_text(beside.read_text().replace(sha256, "0" * 64))
+    with pytest.raises(CheckpointError, match="another file"):
+        load_checkpoint(path, run_code=sha256)
+    consent._named.clear()
+    assert main(["inspect", str(path), "--say", "normalization=none"]) == 2  # nobody allowed it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +61,9 @@ def remember(path: Path, said: list[str]) -> None:
     from napari_unet.model.answers import EXPECTED, SUFFIX, Answers, answers_text, parsed, read_answers
     from napari_unet.model.families import open_weights
     from napari_unet.model.folders import read_model
+    from napari_unet.model.packages import program_kind
+    from napari_unet.model.packages.archive import is_package
+    from napari_unet.model.programs import open_program
     from napari_unet.model.tensorfile import HEADER_KEY
     from napari_unet.model.weights import hash_tensors
     from napari_unet.model.writing import replace_file
@@ -67,14 +71,18 @@ def remember(path: Path, said: list[str]) -> None:
     wrong = [text for text in said if "=" not in text]
     if wrong or not path.exists():
         raise UserError(f"{wrong[0]!r} is no KEY=VALUE." if wrong else f"There is no file {path}.", EXPECTED)
-    weights = read_model(path)
-    if HEADER_KEY in weights.metadata:
+    kind = program_kind(path)
+    weights = None if kind is not None or is_package(path) else read_model(path)
+    if (weights is None and kind is None) or (weights is not None and HEADER_KEY in weights.metadata):
         raise UserError(f"{path.name} says everything itself.", "What it says can be changed by training or export.")
-    digest = hash_tensors(weights.tensors)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest() if weights is None else hash_tensors(weights.tensors)
     before = read_answers(path)
     start = before if before is not None and before.weights == digest else Answers(digest)
     answers = parsed({text.partition("=")[0]: text.partition("=")[2] for text in said}, start)
-    open_weights(weights, answers)
+    if weights is not None:
+        open_weights(weights, answers)
+    elif kind is not None:
+        open_program(path, kind, answers)
     replace_file(path.with_name(path.name + SUFFIX), answers_text(answers).encode())
 
 

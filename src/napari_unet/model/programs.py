@@ -15,6 +15,7 @@ from torch import nn
 
 from napari_unet.errors import CheckpointError
 from napari_unet.image.normalize import Normalization
+from napari_unet.model.answers import Answers, answered, read_answers
 from napari_unet.model.checkpoint import Checkpoint
 from napari_unet.model.coded import build_from_library, build_from_source
 from napari_unet.model.exploring import explore
@@ -31,7 +32,7 @@ ASSUMED = "assumed: percentiles 1 to 99.8 of each image map to 0 and 1; the file
 FAMILIES = {"torchscript": "TorchScript", "onnx": "ONNX", "python": "Python code", "library": "library"}
 
 
-def open_program(path: Path, kind: Kind) -> Checkpoint:
+def open_program(path: Path, kind: Kind, given: Answers | None = None) -> Checkpoint:
     """Open a plain TorchScript or ONNX file.
 
     Parameters
@@ -40,6 +41,8 @@ def open_program(path: Path, kind: Kind) -> Checkpoint:
         The file.
     kind : {"torchscript", "onnx"}
         What it is.
+    given : Answers, optional
+        What was said about exactly this file; by default what is remembered beside it.
 
     Raises
     ------
@@ -68,6 +71,14 @@ def open_program(path: Path, kind: Kind) -> Checkpoint:
         out_channels=found.out_channels,
         program=Program(kind, sha256, path.name, found.sizes),
     )
+    answers = given or read_answers(path)
+    if answers is not None:
+        if answers.weights != sha256:
+            raise CheckpointError(
+                f"What was said about {path.name} was said about another file.",
+                "Say it again with 'napari-unet inspect FILE --say …', or delete the .napari-unet.json file beside it.",
+            )
+        header = answered(header, answers)
     return with_program(network, header, content)
 
 

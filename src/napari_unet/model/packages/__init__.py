@@ -42,7 +42,7 @@ def open_container(path: Path, own: CheckpointHeader | None) -> Checkpoint | Non
         from napari_unet.model.packages.opening import open_package
 
         return open_package(path)
-    kind = _program_kind(path)
+    kind = program_kind(path)
     if kind is None:
         return None
     from napari_unet.model.programs import open_program
@@ -50,8 +50,8 @@ def open_container(path: Path, own: CheckpointHeader | None) -> Checkpoint | Non
     return open_program(path, kind)
 
 
-def _program_kind(path: Path) -> Kind | None:
-    """Recognize TorchScript and ONNX by content."""
+def program_kind(path: Path) -> Kind | None:
+    """Recognize a plain TorchScript or ONNX file by its content; None for anything else."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return None
