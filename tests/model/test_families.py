@@ -168,6 +168,8 @@ def test_a_network_among_other_parts_is_found_under_its_prefix(tmp_path):
     origin = checkpoint.header.origin
     assert (origin.container, origin.prefix) == (("state_dict",), "segmenter.net.")
     assert origin.beside == {"hyper_parameters": hyper}
+    assert "loss.weight" in next(finding.value for finding in origin.findings if finding.what == "left out")
+    assert "loss.weight" in write_original(checkpoint, tmp_path / "back.ckpt")[1]
 
 
 def test_plain_safetensors_are_told_by_their_names(tmp_path):

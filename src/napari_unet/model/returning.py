@@ -20,7 +20,7 @@ from safetensors.torch import save as save_tensors
 
 from napari_unet.errors import OutputError
 from napari_unet.model.checkpoint import Checkpoint
-from napari_unet.model.families import pack_weights
+from napari_unet.model.families import LEFT_OUT, pack_weights
 from napari_unet.model.origin import Origin
 from napari_unet.model.writing import replace_file
 
@@ -55,6 +55,9 @@ def write_original(checkpoint: Checkpoint, path: str | Path) -> tuple[str, ...]:
         return ()
     path = Path(path)
     notes = [f"Written as {origin.family} wrote it, with {len(tensors)} tensors under its own names."]
+    notes += [
+        f"Not part of the network and not written: {one.value}." for one in origin.findings if one.what == LEFT_OUT
+    ]
     if not origin.file:
         replace_file(path, _content(origin, tensors, path.suffix == ".safetensors", checkpoint.header.out_channels))
         if _files(origin):

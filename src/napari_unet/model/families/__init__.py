@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_unet.model.reading import Weights
 
 MAX_PREFIXES = 64
+LEFT_OUT = "left out"
 LEAST_TENSORS = 4
 
 
@@ -92,7 +93,8 @@ def build_checkpoint(weights: Weights) -> Checkpoint:
     for part in (weights, *_parts(weights)):
         for family in families():
             if family.recognize(part):
-                return _built(family, part)
+                checkpoint = _built(family, part)
+                return checkpoint if part is weights else _with_rest(checkpoint, weights, part)
     names = ", ".join(family.NAME for family in families())
     first = ", ".join(list(weights.tensors)[:3]) or "nothing"
     raise CheckpointError(
@@ -171,6 +173,19 @@ def pack_weights(checkpoint: Checkpoint) -> dict[str, Any]:
             "Export it as .safetensors, bioimage.io, TorchScript or ONNX.",
         ) from error
     return {origin.prefix + name: tensor.detach().cpu() for name, tensor in tensors.items()}
+
+
+def _with_rest(checkpoint: Checkpoint, weights: Weights, part: Weights) -> Checkpoint:
+    """Say what of a file does not belong to its network."""
+    from napari_unet.model.origin import Finding
+
+    prefix = part.prefix.removeprefix(weights.prefix)
+    rest = [name for name in weights.tensors if not name.startswith(prefix)]
+    origin = checkpoint.header.origin
+    if origin is not None:
+        said = Finding(LEFT_OUT, f"{len(rest)} tensors outside of {prefix}* ({', '.join(rest[:3])}, …)", "file")
+        checkpoint.header = replace(checkpoint.header, origin=replace(origin, findings=(*origin.findings, said)))
+    return checkpoint
 
 
 def _parts(weights: Weights) -> list[Weights]:
