@@ -125,7 +125,7 @@ def find_size(
     FoundSize
     """
     header = predictor.checkpoint.header
-    centres = _centres(source, statistics, header.ndim)
+    centres = _centres(source)
     found, places = [], 1
     for scale in SCALES:
         windows = {(t, _window(source.shape[1:], _EDGES[header.ndim], centre, scale)) for t, centre in centres}
@@ -187,7 +187,7 @@ def _median(values: Floats, weights: Floats) -> float:
     return float(values[order][np.searchsorted(cumulative, cumulative[-1] / 2)])
 
 
-def _centres(source: ImageSource, statistics: Statistics, ndim: int) -> list[tuple[int, Triple]]:
+def _centres(source: ImageSource) -> list[tuple[int, Triple]]:
     """Return (t, (z, y, x)) of the places with the most contrast among evenly spread ones, the same each time."""
     size = np.asarray(source.shape)
     # Multiples of powers of the generalized golden ratio fill a box evenly (Roberts 2018, the sequence R4).
