@@ -108,7 +108,8 @@ def need_consent(sha256: str, kind: str, name: str) -> None:
         return
     raise ConsentNeeded(
         f"{name} was not opened. {MEANS[kind]}",
-        f"If you trust where it comes from, allow this code: napari-unet … --run-code {sha256}, "
+        "If you trust where it comes from, allow this code: choose the model in the window, which asks; "
+        f"napari-unet … --run-code {sha256}; "
         f'from Python load_checkpoint(file, run_code="{sha256}").',
         sha256,
     )

@@ -29,7 +29,7 @@ from napari_unet.model.tensorfile import DAMAGED, MAX_FILE_BYTES, header_of, rea
 from napari_unet.model.weights import hash_tensors, screen_tensors
 
 ASSUMED = "assumed: percentiles 1 to 99.8 of each image map to 0 and 1; the file does not say how images are normalized"
-FAMILIES = {"torchscript": "TorchScript", "onnx": "ONNX", "python": "Python code", "library": "library"}
+FAMILIES = {"torchscript": "TorchScript", "onnx": "ONNX"}
 
 
 def open_program(path: Path, kind: Kind, given: Answers | None = None) -> Checkpoint:

@@ -57,7 +57,6 @@ class TensorInfo:
     axes: tuple[Axis, ...]
     processing: tuple[tuple[str, dict[str, Any]], ...]
     test: str | None
-    data_range: tuple[float | None, float | None] = (None, None)
 
     @property
     def letters(self) -> str:
@@ -155,14 +154,10 @@ def _tensor(values: Mapping[str, Any], new: bool, which: str, test: str | None) 
     if new:
         tensor = values.get("test_tensor")
         test = str(tensor["source"]) if tensor else None
-        data = values.get("data") or {}
-        bounds = data.get("range") if isinstance(data, dict) else None
         axes = tuple(_axis_new(axis) for axis in values["axes"])
     else:
-        bounds = values.get("data_range")
         axes = _axes_old(values)
-    low, high = (bounds or (None, None))[:2]
-    return TensorInfo(name, axes, processing, test, (_number(low), _number(high)))
+    return TensorInfo(name, axes, processing, test)
 
 
 def _axis_new(values: Mapping[str, Any]) -> Axis:
@@ -232,10 +227,6 @@ def _weights(values: Mapping[str, Any], new: bool) -> WeightsInfo:
 
 def _nth(tests: list[Any], which: int, n: int) -> str | None:
     return str(tests[which][n]) if which < len(tests) and n < len(tests[which]) else None
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
 
 
 def _plain(value: Any) -> Any:

@@ -18,7 +18,6 @@ from napari_unet.model.packages.description import Description
 
 MAX_TEST_BYTES = 512 * 2**20
 TOLERANCE = 1e-4  # of max(1, largest value): what counts as reproduced
-ACTIVATIONS = ("none", "sigmoid", "softmax")
 
 
 def read_test(package: Package, source: str | None) -> npt.NDArray[np.float32] | None:
