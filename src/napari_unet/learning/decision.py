@@ -69,7 +69,8 @@ def decide(
     Decision
         Adopt only if the mean agreement rose, its interval does not reach a loss of more than `MAX_LOSS`, and
         the guard does not lose more than that, or at most what was gained and never more than `MAX_FORGOTTEN`: the
-        first regions taught the parent, so that a little of its agreement with them is memory. Where it rose but may as well be worse, the user decides.
+        first regions taught the parent, so that a little of its agreement with them is memory. Where it rose but may
+        as well be worse, the user decides.
     """
     n = len(candidate)
     kept = (float(np.mean(guard[1])), float(np.mean(guard[0]))) if guard and guard[0] and guard[1] else None
