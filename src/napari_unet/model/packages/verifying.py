@@ -46,7 +46,10 @@ def read_test(package: Package, source: str | None) -> npt.NDArray[np.float32] |
 
 
 def network_output(checkpoint: Checkpoint, values: npt.NDArray[np.float32]) -> torch.Tensor:
-    """Return what the network gives for test values (N, C, [Z], Y, X), normalized as an image would be."""
+    """Return what the network gives for test values (N, C, [Z], Y, X), normalized as an image would be.
+
+    Where a program returns less than it is given, the margin that we add around it is left out.
+    """
     header = checkpoint.header
     parts = []
     for one in values:
@@ -54,7 +57,10 @@ def network_output(checkpoint: Checkpoint, values: npt.NDArray[np.float32]) -> t
         parts.append(apply(one, measure(source, header.normalization), header.normalization))
     with torch.inference_mode():
         output: torch.Tensor = checkpoint.network(torch.from_numpy(np.stack(parts)))
-    return output
+    if header.program is None:
+        return output
+    margins = zip(header.program.sizes.crop, output.shape[2:], strict=True)
+    return output[(slice(None), slice(None), *(slice(crop, length - crop) for crop, length in margins))]
 
 
 def activated(output: torch.Tensor, activation: str) -> npt.NDArray[np.float32]:
