@@ -13,7 +13,7 @@ import pytest
 
 import napari_unet
 
-IMPORT_NAMES = {"scikit-image": "skimage", "pillow": "PIL"}
+IMPORT_NAMES = {"scikit-image": "skimage", "pillow": "PIL", "pyyaml": "yaml"}
 # napari's plugin manager installs no extras, so what the panel may need comes along.
 FOR_THE_PANEL = {"magicgui", "psygnal", "pyqtgraph", "qtpy", "superqt"}
 FOR_TIFFFILE = {"imagecodecs"}  # it decodes what tifffile reads
