@@ -2,7 +2,7 @@
 
     python benchmarks/next_regions.py DATA
 
-DATA is the folder that holds ``dsb2018``. Only images of ``scripts/nuclei_2d_split.csv`` that the model was tested
+DATA is the folder that holds ``dsb2018``. Only images of ``recipes/nuclei-2d.csv`` that the model was tested
 on are used, five at a time, and of those only the ones that are divided into at least nine regions.
 """
 
@@ -56,7 +56,7 @@ def new_session(mode: str) -> Session:
 def test_images(data: Path) -> list[tuple[Path, Path]]:
     """Return image and label files of the model's test images that have at least nine regions."""
     found = []
-    with (Path(__file__).parents[1] / "scripts" / "nuclei_2d_split.csv").open() as lines:
+    with (Path(__file__).parents[1] / "recipes" / "nuclei-2d.csv").open() as lines:
         names = [row["id"] for row in csv.DictReader(lines) if row["part"] == "test"]
     for name in sorted(names):
         image, labels = data / "images" / f"{name}.png", data / "labels" / f"{name}.tif"

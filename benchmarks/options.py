@@ -28,7 +28,7 @@ from napari_unet.learning.evaluation import Matches, match_objects
 from napari_unet.model.checkpoint import load_checkpoint
 
 Pair = tuple[ImageSource, npt.NDArray[np.uint32]]
-SPLIT = Path(__file__).parent.parent / "scripts" / "nuclei_2d_split.csv"
+SPLIT = Path(__file__).parent.parent / "recipes" / "nuclei-2d.csv"
 STACKS = (
     ("planes apart", PredictOptions(join_z=False)),
     ("planes joined", PredictOptions()),

@@ -13,7 +13,7 @@ from scipy import ndimage
 from scipy.cluster.hierarchy import fcluster, linkage
 from tifffile import imread as read_tiff
 
-SPLIT_FILE = Path(__file__).with_name("nuclei_2d_split.csv")
+SPLIT_FILE = Path(__file__).parent.parent / "recipes" / "nuclei-2d.csv"
 NEAR_DUPLICATE = 0.5  # distance between intensity statistics below which two images stay together
 TEST_SHARE, VALIDATION_SHARE = 0.18, 0.10
 # Share of the training crops per group; bright-field and H&E come more often than they are.
@@ -96,13 +96,7 @@ def _fingerprint(image: Floats, category: str) -> Floats:
 
 
 def load_split(folder: Path) -> dict[str, tuple[str, int]]:
-    """Read the recorded split, or make it."""
-    if not SPLIT_FILE.exists():
-        split = make_split(folder)
-        with SPLIT_FILE.open("w", newline="") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(("id", "part", "cluster"))
-            writer.writerows((name, *values) for name, values in sorted(split.items()))
+    """Read the recorded split, which `make_split` made."""
     with SPLIT_FILE.open(newline="") as stream:
         return {row["id"]: (row["part"], int(row["cluster"])) for row in csv.DictReader(stream)}
 

@@ -22,7 +22,7 @@ from napari_unet.image.source import ImageSource
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
-SPLIT = ROOT / "scripts" / "nuclei_2d_split.csv"
+SPLIT = ROOT / "recipes" / "nuclei-2d.csv"
 PARENT = "nuclei-fluo.safetensors"
 FORGET = 24  # fluorescence test images that the forgetting is measured on, evenly spread over the list
 

@@ -15,7 +15,7 @@ from tifffile import imread as read_tiff
 
 Array = npt.NDArray[np.generic]
 
-SPLIT = Path(__file__).parents[2] / "scripts" / "nuclei_2d_split.csv"
+SPLIT = Path(__file__).parents[2] / "recipes" / "nuclei-2d.csv"
 FLUORESCENCE = "fluorescence, all"
 GROUPS = ("fluo-small", "fluo-large", FLUORESCENCE, "he_color", "gray_bright")
 SMALL = 400  # pixels of height below which an image is "fluo-small"

@@ -62,7 +62,7 @@ def test_gray_and_rgb_give_the_same(predictor):
 @pytest.mark.shared_data
 def test_held_back_fluorescence_images(predictor, shared_data):
     folder = shared_data / "dsb2018"
-    with (ROOT / "scripts" / "nuclei_2d_split.csv").open(newline="") as stream:
+    with (ROOT / "recipes" / "nuclei-2d.csv").open(newline="") as stream:
         test = {row["id"] for row in csv.DictReader(stream) if row["part"] == "test"}
     with (folder / "manifest.csv").open(newline="") as stream:
         names = [row["id"] for row in csv.DictReader(stream) if row["category"] == "fluo" and row["id"] in test]

@@ -360,3 +360,16 @@ def test_the_loop_with_worker_processes(tmp_path, model_path):
         assert (session.labels_array(image_id)[40:50, 40:50] == 500).all()
     finally:
         session.close()
+
+
+@pytest.mark.parametrize(("kind", "says"), [("instances", "Nothing was found in 'dark'"), ("classes", "is background")])
+def test_a_segmentation_without_objects_says_so(session, model_path, kind, says):
+    image_id = session.add_image(ImageSource.from_array(np.zeros((64, 64), np.float32), axes="YX", name="dark"))
+    session.select_model(model_path(kind))
+    session.segment(image_id)
+    assert any(level == "info" and says in text for level, text, _ in session.messages), session.messages
+
+
+def test_a_segmentation_with_objects_does_not_say_that_there_are_none(opened):
+    session, _, _ = opened
+    assert not any("Nothing was found" in text for _, text, _ in session.messages)

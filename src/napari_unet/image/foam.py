@@ -11,11 +11,9 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from napari_unet.errors import ImageError
+from napari_unet.image.camera import expose
 
 Array = npt.NDArray[Any]
-
-_OFFSET = 100.0  # camera offset, gray values
-_READ_NOISE = 3.0
 
 
 def cells(
@@ -91,9 +89,7 @@ def cells(
     if light.any():
         sharp /= np.median(sharp[light > 0])
     cytoplasm = inside * np.clip(1 + 0.4 * _smooth(lengths, 1.5 / spacing, rng), 0, None)
-    counted = rng.poisson(photons * (sharp + cytoplasm)) * 10.0 + _OFFSET + rng.normal(scale=_READ_NOISE, size=lengths)
-    image = np.clip(np.rint(counted), 0, 65535).astype(np.uint16)
-    return image, (labels.reshape(lengths) + 1).astype(np.uint16)
+    return expose(photons * (sharp + cytoplasm), rng), (labels.reshape(lengths) + 1).astype(np.uint16)
 
 
 def _walls(own: Array) -> Array:

@@ -11,14 +11,13 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_unet.errors import ImageError
+from napari_unet.image.camera import expose
 from napari_unet.image.nucleus import Nucleus, random_nucleus, region, rho_in
 
 Array = npt.NDArray[Any]
 
 PIXEL_UM = 0.5  # in-plane pixel size that the default radius of 9 pixels stands for
 Z_SPACING = 2.0  # distance of planes in in-plane pixels
-_OFFSET = 100.0  # camera offset, gray values
-_READ_NOISE = 3.0
 
 
 def nuclei_2d(
@@ -229,8 +228,7 @@ def _render(
     sharp = ndimage.gaussian_filter(light, widths)
     halo = ndimage.gaussian_filter(light, 8.0 / spacing, truncate=2.5)
     mean_light = photons * (0.85 * sharp + 0.15 * halo + 0.12 * _uneven(shape, rng))
-    counted = rng.poisson(mean_light) * 10.0 + _OFFSET + rng.normal(scale=_READ_NOISE, size=shape)
-    return np.clip(np.rint(counted), 0, 65535).astype(np.uint16), labels
+    return expose(mean_light, rng), labels
 
 
 def _uneven(shape: tuple[int, ...], rng: np.random.Generator) -> Array:

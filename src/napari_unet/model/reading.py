@@ -22,6 +22,7 @@ from napari_unet.model.allowed import allowed_globals, plain
 from napari_unet.model.sniffing import sniff
 from napari_unet.model.tensorfile import DAMAGED, HEADER_KEY, MAX_TENSORS, read_table
 from napari_unet.model.weights import STATE_DICT, screen_tensors
+from napari_unet.model.zips import check_zip
 
 CONTAINERS = ("state_dict", "model_state_dict", "model_state", "network_weights", "model", "net", "ema")
 PREFIXES = ("module.", "model.", "net.", "_orig_mod.")
@@ -133,20 +134,15 @@ def read_weights(path: Path) -> Weights:
 def _check_zip(path: Path) -> None:
     """Check the archive: uncompressed, no member twice, checksums right, and written by `torch.save`."""
     name = path.name
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            names = [member.filename for member in members]
-            _check_members(name, names)
-            if any(member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1 for member in members):
-                raise CheckpointError(f"{name} has compressed or encrypted parts; torch writes none.", STATE_DICT)
-            if sum(member.file_size for member in members) > path.stat().st_size:
-                raise CheckpointError(f"{name} declares more bytes than it has.", DAMAGED)
-            wrong = archive.testzip()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
-        raise CheckpointError(f"{name} is a damaged archive: {_first_line(error)}.", DAMAGED) from error
-    if wrong is not None:
-        raise CheckpointError(f"{name} is damaged: the checksum of {wrong} is wrong.", DAMAGED)
+
+    def check(members: list[zipfile.ZipInfo]) -> None:
+        _check_members(name, [member.filename for member in members])
+        if any(member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1 for member in members):
+            raise CheckpointError(f"{name} has compressed or encrypted parts; torch writes none.", STATE_DICT)
+        if sum(member.file_size for member in members) > path.stat().st_size:
+            raise CheckpointError(f"{name} declares more bytes than it has.", DAMAGED)
+
+    check_zip(path, name, check)
 
 
 def _check_members(name: str, names: list[str]) -> None:

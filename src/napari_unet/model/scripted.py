@@ -6,7 +6,6 @@ import io
 import pickle
 import warnings
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +18,7 @@ from napari_unet.model.consent import need_consent
 from napari_unet.model.program import is_torchscript
 from napari_unet.model.reading import READ_ERRORS
 from napari_unet.model.tensorfile import DAMAGED, MAX_FILE_BYTES
+from napari_unet.model.zips import check_zip
 
 
 class Scripted(nn.Module):
@@ -113,19 +113,15 @@ def check_script(content: bytes, name: str) -> None:
     CheckpointError
         If it is damaged or no TorchScript.
     """
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = archive.infolist()
-            names = [member.filename for member in members]
-            if len(set(names)) != len(names) or not is_torchscript(names):
-                raise CheckpointError(f"{name} is no TorchScript program.", "Choose another file.")
-            if sum(member.file_size for member in members) > min(MAX_FILE_BYTES, 20 * len(content)):
-                raise CheckpointError(f"{name} declares more bytes than it can hold.", DAMAGED)
-            wrong = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, EOFError) as error:
-        raise CheckpointError(f"{name} is a damaged archive: {error}.", DAMAGED) from error
-    if wrong is not None:
-        raise CheckpointError(f"{name} is damaged: the checksum of {wrong} is wrong.", DAMAGED)
+
+    def check(members: list[zipfile.ZipInfo]) -> None:
+        names = [member.filename for member in members]
+        if len(set(names)) != len(names) or not is_torchscript(names):
+            raise CheckpointError(f"{name} is no TorchScript program.", "Choose another file.")
+        if sum(member.file_size for member in members) > min(MAX_FILE_BYTES, 20 * len(content)):
+            raise CheckpointError(f"{name} declares more bytes than it can hold.", DAMAGED)
+
+    check_zip(io.BytesIO(content), name, check)
 
 
 def _first_line(error: BaseException) -> str:

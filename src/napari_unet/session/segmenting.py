@@ -13,6 +13,7 @@ from napari_unet.inference.keeping import are_kept
 from napari_unet.inference.objects import ObjectSettings
 from napari_unet.inference.windowing import Window
 from napari_unet.jobs import Job, JobRunner, JobState
+from napari_unet.model.header import Output
 from napari_unet.project.folder import WorkFolder
 from napari_unet.session.core import SessionCore
 from napari_unet.session.decode_tasks import DecodeRequest, decode_again, decoded_settings
@@ -141,6 +142,8 @@ class Segmenting(SessionCore):
         def done(result: SegmentResult) -> None:
             settings = {**origin.settings, "seconds": round(result.seconds, 3)}
             writer.finish(replace(origin, settings=settings, frames=result.frames), then)
+            if not result.found:
+                self.events.message.emit("info", nothing_found(image.source.name, version.header.output), "")
 
         def stopped(job: Job) -> None:
             if not isinstance(job.error, OutputError) or are_kept(scores):  # a full disk leaves what is finished
@@ -257,3 +260,13 @@ class Segmenting(SessionCore):
             on_stopped=lambda job: writer.take_back(),
             prepare=writer.prepare,
         )
+
+
+def nothing_found(name: str, output: Output) -> str:
+    """Say that a segmentation left nothing but background, and what may help."""
+    if output.kind == "classes":
+        return f"All of {name!r} is background. If that is wrong, paint a stroke in each class and click Retrain."
+    return (
+        f"Nothing was found in {name!r}. Lower the threshold or the minimum size, or say in the details "
+        "how large the objects are."
+    )

@@ -92,11 +92,12 @@ class Prepared:
 
 @dataclass(frozen=True)
 class SegmentResult:
-    """How a segmentation ended: tiles done, seconds, and the (t, box) of every frame done."""
+    """How a segmentation ended: tiles done, seconds, the (t, box) of every frame done, whether anything was found."""
 
     done: int
     seconds: float
     frames: tuple[tuple[int, Box], ...]
+    found: bool
 
 
 def warm_up(context: JobContext, checkpoint: str | None) -> None:
@@ -146,6 +147,13 @@ def segment(context: JobContext, request: SegmentRequest) -> SegmentResult:
     cut = plan if window is None else window.plan(plan)
     wanted = request.source if window is None else crop_source(request.source, window.t, window.box)
     frames = _frames(request, predictor, plan, cut, wanted, statistics)
+    found = False
+
+    def give(block: LabelBlock) -> None:
+        nonlocal found
+        found = found or (not block.provisional and bool(block.labels.any()))
+        context.report(block)
+
     try:
         stream = predictor.stream(
             request.source,
@@ -163,20 +171,20 @@ def segment(context: JobContext, request: SegmentRequest) -> SegmentResult:
         for n, tile in enumerate(before):
             context.check()
             context.progress(n, total, "going on")
-            context.report(frames.again(tile))
-            frames.complete(tile, context.run, context.report)
+            give(frames.again(tile))
+            frames.complete(tile, context.run, give)
         done = len(before)
         for one in stream:
             done += 1
             block = frames.add(one.tile, one.scores)
-            context.report(block)
+            give(block)
             if one.complete:
                 frames.keep(one.tile, one.scores, block)
-                frames.complete(one.tile, context.run, context.report)
+                frames.complete(one.tile, context.run, give)
             context.progress(done, total, "segmenting")
         context.check()
-        frames.rest(context.run, context.report)
-        return SegmentResult(done, time.perf_counter() - start, frames.done)
+        frames.rest(context.run, give)
+        return SegmentResult(done, time.perf_counter() - start, frames.done, found)
     finally:
         frames.close()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.model.packages.archive import MAX_MEMBERS, is_package
 from napari_unet.model.program import Kind, is_onnx, is_torchscript
+from napari_unet.model.zips import ZIP_ERRORS
 
 if TYPE_CHECKING:
     from napari_unet.model.checkpoint import Checkpoint
@@ -60,6 +61,6 @@ def program_kind(path: Path) -> Kind | None:
         if start.startswith(b"PK\x03\x04"):
             with zipfile.ZipFile(path) as archive:
                 return "torchscript" if is_torchscript(archive.namelist()[:MAX_MEMBERS]) else None
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+    except ZIP_ERRORS:
         return None  # whoever reads it next says what is wrong
     return "onnx" if is_onnx(start) else None

@@ -7,21 +7,18 @@ import os
 import re
 import stat
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from napari_unet.errors import CheckpointError
 from napari_unet.model.tensorfile import DAMAGED, MAX_FILE_BYTES
+from napari_unet.model.zips import ZIP_ERRORS
 
 DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml", "model.yaml", "rdf.yml", "bioimageio.yml", "model.yml")
 YAML_SUFFIXES = (".yaml", ".yml")
 MAX_MEMBERS = 10_000
 MAX_RATIO = 200  # of a compressed member: arrays of one value shrink well, bombs shrink a thousandfold
 MAX_NAME = 512
-
-# What a damaged archive can raise while a member is read.
-READ_ERRORS = (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, NotImplementedError, RuntimeError)
 
 WHOLE = "Expected a package as bioimage.io offers it for download."
 
@@ -105,7 +102,7 @@ class Package:
             if self._archive is not None:
                 return self._read_member(self._archive, str(found), most)
             return self._read_file(Path(found), most)
-        except READ_ERRORS as error:
+        except ZIP_ERRORS as error:
             raise CheckpointError(f"{source} of {self.name} cannot be read: {error}.", DAMAGED) from error
 
     def read_description(self, most: int) -> bytes:
@@ -175,14 +172,14 @@ def is_package(path: Path) -> bool:
                 return False
         with zipfile.ZipFile(path) as archive:
             return any(name.rpartition("/")[2] in DESCRIPTIONS for name in archive.namelist()[:MAX_MEMBERS])
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
-        return False
+    except ZIP_ERRORS:
+        return False  # another reader says what it is, or what is wrong with it
 
 
 def _checked_zip(path: Path) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+    except ZIP_ERRORS as error:
         raise CheckpointError(f"{path.name} is a damaged archive: {error}.", DAMAGED) from error
     problem = _archive_problem(archive.infolist())
     if problem:
