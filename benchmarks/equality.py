@@ -17,7 +17,7 @@ import torch
 
 from napari_unet.image.normalize import apply
 from napari_unet.inference.channels import matched_source
-from napari_unet.inference.objects import decode
+from napari_unet.inference.labels.objects import decode
 from napari_unet.inference.predictor import Predictor
 from napari_unet.learning.evaluation import match_objects
 from napari_unet.model.checkpoint import load_checkpoint

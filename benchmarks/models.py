@@ -23,7 +23,7 @@ from models_parts.contenders import Contender, ZooUNet, otsu, ours
 from models_parts.images import DISTURBANCES, GROUPS, SPLIT, Case, held_back
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.diameters import equivalent_diameters
-from napari_unet.inference.objects import decode
+from napari_unet.inference.labels.objects import decode
 from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.predictor import Predictor
 from napari_unet.learning.evaluation import THRESHOLDS, match_pairs

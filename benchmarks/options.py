@@ -19,7 +19,7 @@ import numpy.typing as npt
 from napari_unet.cli.inputs import open_source
 from napari_unet.image.source import ImageSource
 from napari_unet.image.synthetic import nuclei_3d
-from napari_unet.inference.objects import decode
+from napari_unet.inference.labels.objects import decode
 from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.predictor import Predictor
 from napari_unet.inference.seams import check_seams

@@ -16,7 +16,7 @@ import torch
 from tifffile import imread
 
 from napari_unet.image.normalize import Normalization
-from napari_unet.inference.objects import ObjectSettings
+from napari_unet.inference.labels.objects import ObjectSettings
 from napari_unet.inference.predictor import Predictor
 from napari_unet.model.checkpoint import Checkpoint
 from napari_unet.model.header import CheckpointHeader, ClassInfo, Output

@@ -18,7 +18,7 @@ import numpy as np
 
 from napari_unet.cli.recipes import read_samples
 from napari_unet.image.normalize import Statistics
-from napari_unet.inference.objects import decode
+from napari_unet.inference.labels.objects import decode
 from napari_unet.inference.predictor import Predictor
 from napari_unet.learning.evaluation import class_scores, object_scores
 from napari_unet.learning.pretraining.recipe import Recipe, read_recipe

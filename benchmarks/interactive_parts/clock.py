@@ -41,7 +41,7 @@ def processor_clock() -> Iterator[None]:
     """
     import torch
 
-    import napari_unet.inference.devices as devices
+    import napari_unet.inference.network.devices as devices
     import napari_unet.learning.trainer
     import napari_unet.session.training_tasks  # noqa: F401
 

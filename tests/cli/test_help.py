@@ -8,7 +8,7 @@ import pytest
 import napari_unet
 from napari_unet.cli.options import parameter_texts
 from napari_unet.cli.parser import COMMANDS, build_parser
-from napari_unet.inference.objects import ObjectSettings
+from napari_unet.inference.labels.objects import ObjectSettings
 from napari_unet.learning.settings import TrainSettings
 
 

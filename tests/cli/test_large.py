@@ -12,8 +12,8 @@ import zarr
 
 from napari_unet.cli import large
 from napari_unet.errors import OutputError
-from napari_unet.inference import agreement, blocks
-from napari_unet.inference.keeping import ScoreStore
+from napari_unet.inference.labels import agreement, blocks
+from napari_unet.inference.labels.keeping import ScoreStore
 from napari_unet.io.images import open_image, read_image
 from napari_unet.io.labels import read_labels
 
@@ -116,7 +116,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(call, models, big, tmp_pat
 
 def smaller_tiles():
     """Return `plan_tiles` with many tiles, and a size other than that of the run that goes on."""
-    from napari_unet.inference.tiling import plan_tiles
+    from napari_unet.inference.tiles.tiling import plan_tiles
 
     def planned(*arguments, **options):
         return plan_tiles(*arguments, **{**options, "tile": 64})

@@ -10,8 +10,8 @@ import pytest
 
 from napari_unet.errors import ImageError
 from napari_unet.image.source import ImageSource
-from napari_unet.inference import frames as frames_module
-from napari_unet.inference.engine import Engine
+from napari_unet.inference.tiles import normalized
+from napari_unet.inference.network.engine import Engine
 from napari_unet.inference.predictor import Predictor
 from napari_unet.jobs.ahead import ahead
 from napari_unet.model.checkpoint import Checkpoint
@@ -70,8 +70,8 @@ def test_scores_are_the_same(monkeypatch: pytest.MonkeyPatch, ndim: int) -> None
     source = ImageSource.from_array(np.random.default_rng(0).random(shape, np.float32), axes="ZYX")
     expected = predictor.predict(source)
     monkeypatch.setattr(Engine, "overlaps", True)
-    monkeypatch.setattr(frames_module, "KEPT_VALUES", 5000 if ndim == 2 else 80_000)
-    monkeypatch.setattr(frames_module, "STRIPE", 64)
+    monkeypatch.setattr(normalized, "KEPT_VALUES", 5000 if ndim == 2 else 80_000)
+    monkeypatch.setattr(normalized, "STRIPE", 64)
     read = ImageSource.read
     threads = set()
 
@@ -91,8 +91,8 @@ def test_an_unreadable_stripe_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     source = ImageSource.from_array(np.zeros((300, 70), np.float32), axes="YX")
     statistics = predictor.measure(source)
     monkeypatch.setattr(Engine, "overlaps", True)
-    monkeypatch.setattr(frames_module, "KEPT_VALUES", 5000)
-    monkeypatch.setattr(frames_module, "STRIPE", 64)
+    monkeypatch.setattr(normalized, "KEPT_VALUES", 5000)
+    monkeypatch.setattr(normalized, "STRIPE", 64)
     read = ImageSource.read
 
     def broken(self: ImageSource, t: int, box: tuple[slice, slice, slice]) -> object:

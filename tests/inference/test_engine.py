@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from napari_unet.errors import CheckpointError, DeviceError
-from napari_unet.inference.devices import fast_bfloat16, resolve_precision
-from napari_unet.inference.engine import (
+from napari_unet.inference.network.devices import fast_bfloat16, resolve_precision
+from napari_unet.inference.network.engine import (
     Engine,
     Stopped,
     TileTooLarge,

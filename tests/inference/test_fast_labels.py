@@ -10,7 +10,7 @@ import tifffile
 from skimage import io
 
 from napari_unet import load_checkpoint
-from napari_unet.inference.objects import decode
+from napari_unet.inference.labels.objects import decode
 from napari_unet.inference.predictor import Predictor
 from napari_unet.learning.evaluation import match_objects
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unet.image.boxes import as_box
-from napari_unet.inference.keeping import ScoreStore, chunk_of
+from napari_unet.inference.labels.keeping import ScoreStore, chunk_of
 
 SHAPE = (3, 12, 14)
 

@@ -14,13 +14,13 @@ from scipy import ndimage
 from napari_unet.errors import CheckpointError
 from napari_unet.image.normalize import Normalization
 from napari_unet.image.source import ImageSource
-from napari_unet.inference import agreement, blocks
-from napari_unet.inference.blocks import block_size
-from napari_unet.inference.keeping import ScoreStore, open_scores, sample_of
+from napari_unet.inference.labels import agreement, blocks
+from napari_unet.inference.labels.blocks import block_size
+from napari_unet.inference.labels.keeping import ScoreStore, open_scores, sample_of
+from napari_unet.inference.labels.objects import ObjectSettings, decode
+from napari_unet.inference.labels.planes import PlaneJoiner
 from napari_unet.inference.large import frames_of, segment_large
-from napari_unet.inference.objects import ObjectSettings, decode
 from napari_unet.inference.options import PredictOptions
-from napari_unet.inference.planes import PlaneJoiner
 from napari_unet.inference.predictor import Predictor
 from napari_unet.model.header import COLORS, ClassInfo, Output
 

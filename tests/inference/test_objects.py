@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_unet.errors import UserError
-from napari_unet.inference.objects import ObjectSettings, decode
+from napari_unet.inference.labels.objects import ObjectSettings, decode
 from napari_unet.model.header import COLORS, ClassInfo, Output
 
 PAIR = (ClassInfo("background", COLORS[0]), ClassInfo("object", COLORS[1]))

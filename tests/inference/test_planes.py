@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from napari_unet.inference.planes import PlaneJoiner, matches
+from napari_unet.inference.labels.planes import PlaneJoiner, matches
 
 SHAPE = (9, 40, 44)
 

@@ -12,7 +12,7 @@ from scipy import ndimage
 from napari_unet.errors import CheckpointError, DeviceError, ImageError
 from napari_unet.image.normalize import measure
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.objects import ObjectSettings, decode
+from napari_unet.inference.labels.objects import ObjectSettings, decode
 from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.predictor import Predictor, match_channels, matched_source
 from napari_unet.inference.routing import PLANES_ALONE
@@ -122,7 +122,7 @@ def test_lazy_arrays(flat):
 def test_frames_too_large_to_keep_are_read_by_tile(flat, monkeypatch):
     image = noise(60, 70)
     expected = predictor(flat, tile=16).predict(image, "YX")
-    monkeypatch.setattr("napari_unet.inference.frames.KEPT_VALUES", 0)
+    monkeypatch.setattr("napari_unet.inference.tiles.normalized.KEPT_VALUES", 0)
     np.testing.assert_array_equal(predictor(flat, tile=16).predict(image, "YX"), expected)
 
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.devices import Device, choose_device
+from napari_unet.inference.network.devices import Device, choose_device
+from napari_unet.inference.network.remembered import MOST_ENTRIES, Remembered
+from napari_unet.inference.network.selfcheck import checked_part, differing, machine_key
 from napari_unet.inference.predictor import Predictor
-from napari_unet.inference.remembered import MOST_ENTRIES, Remembered
-from napari_unet.inference.selfcheck import checked_part, differing, machine_key
-from napari_unet.inference.tiling import plan_tiles
+from napari_unet.inference.tiles.tiling import plan_tiles
 from napari_unet.model.config import UNetConfig
 from napari_unet.model.geometry import geometry_of
 from napari_unet.model.unet import UNet
@@ -22,7 +22,7 @@ from napari_unet.model.unet import UNet
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("NAPARI_UNET_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("napari_unet.inference.devices.fast_bfloat16", lambda device: True)
+    monkeypatch.setattr("napari_unet.inference.network.devices.fast_bfloat16", lambda device: True)
     return tmp_path / "cache" / "measured.json"
 
 

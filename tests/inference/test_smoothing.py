@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from napari_unet.errors import UserError
 from napari_unet.image.boxes import as_box
-from napari_unet.inference.objects import ObjectSettings, decode
-from napari_unet.inference.smoothing import smoothed, smoothed_part
+from napari_unet.inference.labels.objects import ObjectSettings, decode
+from napari_unet.inference.labels.smoothing import smoothed, smoothed_part
 from napari_unet.model.header import ClassInfo, Output
 
 CLASSES = (ClassInfo("background", "#000000"), ClassInfo("cell", "#e69f00"))

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_unet.image.boxes import as_box
-from napari_unet.inference.planes import PlaneJoiner
-from napari_unet.inference.stacking import StackJoiner
+from napari_unet.inference.labels.planes import PlaneJoiner
+from napari_unet.inference.labels.stacking import StackJoiner
 
 
 @settings(deadline=None, max_examples=40)

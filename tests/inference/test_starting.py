@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from napari_unet.image.boxes import as_box, overlap, volume
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.predictor import Predictor
-from napari_unet.inference.starting import small_first
-from napari_unet.inference.tiling import plan_tiles
+from napari_unet.inference.tiles.starting import small_first
+from napari_unet.inference.tiles.tiling import plan_tiles
 from napari_unet.model.checkpoint import Checkpoint
 from napari_unet.model.config import UNetConfig
 from napari_unet.model.geometry import geometry_of

@@ -10,10 +10,10 @@ from scipy import ndimage
 
 from napari_unet.errors import OutputError
 from napari_unet.image.boxes import whole
-from napari_unet.inference import agreement
-from napari_unet.inference.blocks import BlockPlan
-from napari_unet.inference.objects import ObjectSettings, decode
-from napari_unet.inference.stitching import Stitcher
+from napari_unet.inference.labels import agreement
+from napari_unet.inference.labels.blocks import BlockPlan
+from napari_unet.inference.labels.objects import ObjectSettings, decode
+from napari_unet.inference.labels.stitching import Stitcher
 from napari_unet.model.header import COLORS, ClassInfo, Output
 
 PAIR = (ClassInfo("background", COLORS[0]), ClassInfo("object", COLORS[1]))

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from napari_unet.image.boxes import extent
 from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.footprint import footprint
-from napari_unet.inference.frames import Frames
+from napari_unet.inference.network.footprint import footprint
+from napari_unet.inference.network.rows import Waiting, stacked
+from napari_unet.inference.network.slabs import LEAST_ROWS, bytes_across
+from napari_unet.inference.network.turning import axis_order, turned, turned_network
 from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.predictor import Predictor
-from napari_unet.inference.rows import Waiting, stacked
-from napari_unet.inference.sizing import sweeping_step
-from napari_unet.inference.slabs import LEAST_ROWS, bytes_across
-from napari_unet.inference.turning import axis_order, turned, turned_network
+from napari_unet.inference.tiles.normalized import NormalizedFrames
+from napari_unet.inference.tiles.sizing import sweeping_step
 from napari_unet.model.config import UNetConfig, Widths
 from napari_unet.model.geometry import geometry_of
 
@@ -47,7 +47,7 @@ def image_of(shape, seed=0):
 
 def frames_of(predictor, source):
     header = predictor.checkpoint.header
-    return Frames(source, AS_IT_IS, header.normalization, header.ndim == 2)
+    return NormalizedFrames(source, AS_IT_IS, header.normalization, header.ndim == 2)
 
 
 def scores_of(predictor, source, plan, should_stop=None):
@@ -175,7 +175,7 @@ def test_tiles_in_view_are_compact_and_come_first(make_checkpoint):
 
 @pytest.mark.parametrize("shape", [(150, 40), (20, 90, 30)])
 def test_a_large_image_is_read_once(make_checkpoint, monkeypatch, shape):
-    monkeypatch.setattr("napari_unet.inference.frames.KEPT_VALUES", 3000)
+    monkeypatch.setattr("napari_unet.inference.tiles.normalized.KEPT_VALUES", 3000)
     checkpoint = make_checkpoint(ndim=len(shape), features=(4, 8))
     source = image_of(shape)
     rows = []

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from napari_unet.image.boxes import extent, overlap, volume
 from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.blending import Window
 from napari_unet.inference.predictor import Predictor
-from napari_unet.inference.tiling import plan_tiles
+from napari_unet.inference.tiles.blending import WindowBlender
+from napari_unet.inference.tiles.tiling import plan_tiles
 from napari_unet.model.checkpoint import Checkpoint
 from napari_unet.model.config import UNetConfig
 from napari_unet.model.geometry import Geometry, geometry_of
@@ -158,7 +158,7 @@ def test_window_blends_without_a_trace_where_tiles_agree(data, flat, tile):
     plan = plan_tiles((1, 2, *spatial) if flat else (1, *spatial), geometry, tile=tile)
     order = data.draw(st.permutations(plan.tiles)) if len(plan.tiles) < 40 else plan.tiles
     stop = data.draw(st.integers(0, len(order)))
-    window = Window(plan)
+    window = WindowBlender(plan)
     truth = np.random.default_rng(0).normal(size=(2, 80, 120, 120)).astype(np.float32)
     finished = []
     for one in order[:stop]:
@@ -171,7 +171,7 @@ def test_window_blends_without_a_trace_where_tiles_agree(data, flat, tile):
 
 def test_window_lets_neighbours_fade_into_each_other():
     plan = plan_tiles((1, 1, 8, 128), Geometry((4, 4), (40, 40), False), tile=64)
-    window = Window(plan)
+    window = WindowBlender(plan)
     left, right = plan.tiles
     assert not list(window.add(left, np.zeros((1, *extent(left.outer)), np.float32)))
     row = np.zeros(128)

@@ -8,7 +8,7 @@ import pytest
 from napari_unet.image.boxes import as_box
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.predictor import Predictor
-from napari_unet.inference.windowing import Window
+from napari_unet.inference.tiles.windowing import Window
 from napari_unet.model.checkpoint import Checkpoint
 from napari_unet.model.config import UNetConfig
 from napari_unet.model.unet import UNet

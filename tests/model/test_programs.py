@@ -13,7 +13,7 @@ from torch import nn
 from napari_unet import Predictor
 from napari_unet.cli import main
 from napari_unet.errors import CheckpointError, ConsentNeeded, UserError
-from napari_unet.inference.engine import Engine
+from napari_unet.inference.network.engine import Engine
 from napari_unet.model import consent
 from napari_unet.model.checkpoint import load_checkpoint, own_header
 from napari_unet.model.fitting import Fitted

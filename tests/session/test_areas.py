@@ -82,7 +82,7 @@ def test_other_settings_need_no_network(large, monkeypatch, in_blocks):
     paint(session, area_id, as_box((0, 5, 5), (1, 9, 9)), 900)
     monkeypatch.setattr("napari_unet.session.tasks.segment", None)
     if in_blocks:
-        monkeypatch.setattr("napari_unet.inference.decoding.Decoding.fits_as_labels", lambda self, box: False)
+        monkeypatch.setattr("napari_unet.inference.labels.decoding.Decoding.fits_as_labels", lambda self, box: False)
     sizes = np.bincount(before.ravel())[1:]
     least = int(np.median(sizes[sizes > 0]))
     session.decode(image_id, replace(session.settings.objects, min_size=least), (0, VIEW))

@@ -7,7 +7,7 @@ import pytest
 from tests.session.conftest import OUTPUTS
 
 from napari_unet.image.boxes import as_box, inside
-from napari_unet.inference.objects import ObjectSettings, decode
+from napari_unet.inference.labels.objects import ObjectSettings, decode
 from napari_unet.jobs import JobContext
 from napari_unet.session.decode_tasks import DecodeRequest, decode_again, decoded_settings
 from napari_unet.session.tasks import LabelBlock

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from napari_unet.errors import OutputError
 from napari_unet.image.boxes import whole
 from napari_unet.image.source import ImageSource
-from napari_unet.inference import blocks
-from napari_unet.inference.objects import ObjectSettings
+from napari_unet.inference.labels import blocks
+from napari_unet.inference.labels.objects import ObjectSettings
 from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.running import Runner
 from napari_unet.jobs import JobContext

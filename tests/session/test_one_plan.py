@@ -7,7 +7,7 @@ import pytest
 
 from napari_unet.image.boxes import whole
 from napari_unet.image.source import ImageSource
-from napari_unet.inference import engine
+from napari_unet.inference.network import engine
 from napari_unet.inference.predictor import Predictor
 from napari_unet.model.checkpoint import Checkpoint, load_checkpoint
 from napari_unet.model.config import UNetConfig

@@ -7,7 +7,7 @@ import pytest
 
 from napari_unet.errors import UserError
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.objects import ObjectSettings
+from napari_unet.inference.labels.objects import ObjectSettings
 from napari_unet.jobs import JobRunner
 from napari_unet.model.header import ClassInfo
 from napari_unet.project.folder import WorkFolder

@@ -9,7 +9,7 @@ import pytest
 
 from napari_unet.image.boxes import as_box
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.objects import ObjectSettings
+from napari_unet.inference.labels.objects import ObjectSettings
 from napari_unet.inference.options import PredictOptions
 from napari_unet.jobs import JobContext
 from napari_unet.session.decode_tasks import in_view_first

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from napari_unet.errors import UserError
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.objects import ObjectSettings
+from napari_unet.inference.labels.objects import ObjectSettings
 from napari_unet.io.images import read_image
 from napari_unet.jobs import Job, JobRunner, JobState
 from napari_unet.model.header import ClassInfo

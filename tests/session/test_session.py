@@ -11,7 +11,7 @@ from skimage.measure import label as connected
 
 from napari_unet.errors import TrainingError, UserError
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.objects import ObjectSettings
+from napari_unet.inference.labels.objects import ObjectSettings
 from napari_unet.io.labels import read_labels
 from napari_unet.jobs import JobRunner
 from napari_unet.model.header import ClassInfo

@@ -14,7 +14,7 @@ from interactive_parts.task import Labels, Task
 from interactive_parts.work import Known, Work
 from napari_unet.image.normalize import Normalization, apply, measure
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.objects import decode
+from napari_unet.inference.labels.objects import decode
 from napari_unet.learning.targets import targets
 from napari_unet.model.header import COLORS, ClassInfo, Output
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from napari_unet.inference.devices import choose_device, fast_bfloat16
+from napari_unet.inference.network.devices import choose_device, fast_bfloat16
 
 if TYPE_CHECKING:
     from napari_unet.model.checkpoint import Checkpoint

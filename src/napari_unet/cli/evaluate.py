@@ -18,7 +18,7 @@ from napari_unet.cli.outputs import ready_folder
 from napari_unet.errors import UserError
 from napari_unet.image.axes import canonical_view, label_axes
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.objects import ObjectSettings
+from napari_unet.inference.labels.objects import ObjectSettings
 from napari_unet.inference.options import PredictOptions
 from napari_unet.io.atomic import check_target
 from napari_unet.io.labels import labels_for_image, read_labels

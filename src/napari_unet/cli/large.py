@@ -13,9 +13,9 @@ import numpy as np
 from napari_unet.errors import OutputError
 from napari_unet.image.memory import memory_budget
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.keeping import VOLUME_CHUNK
+from napari_unet.inference.labels.keeping import VOLUME_CHUNK
+from napari_unet.inference.labels.objects import ObjectSettings
 from napari_unet.inference.large import LargeResult, needs_disk, segment_large
-from napari_unet.inference.objects import ObjectSettings
 from napari_unet.io.budget import in_words
 from napari_unet.io.omezarr import note_provenance
 from napari_unet.jobs import JobContext

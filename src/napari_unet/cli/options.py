@@ -89,7 +89,7 @@ def parameter_texts(kind: type[Any]) -> dict[str, str]:
 
     Examples
     --------
-    >>> from napari_unet.inference.objects import ObjectSettings
+    >>> from napari_unet.inference.labels.objects import ObjectSettings
     >>> parameter_texts(ObjectSettings)["fill_holes"]
     'Fill what an object encloses.'
     """

@@ -17,7 +17,7 @@ from napari_unet.cli.options import (
     settings_from,
 )
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.objects import ObjectSettings
+from napari_unet.inference.labels.objects import ObjectSettings
 from napari_unet.inference.options import PredictOptions
 from napari_unet.jobs import JobContext
 

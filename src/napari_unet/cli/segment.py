@@ -29,7 +29,7 @@ from napari_unet.cli.options import (
 from napari_unet.errors import ImageError, OutputError
 from napari_unet.image.axes import label_axes
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.objects import ObjectSettings
+from napari_unet.inference.labels.objects import ObjectSettings
 from napari_unet.inference.options import PredictOptions
 from napari_unet.io.images import open_image
 from napari_unet.io.labels import read_labels, write_labels

@@ -28,8 +28,8 @@ from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.channels import matched_source
 from napari_unet.inference.diameters import FoundSize, equivalent_diameters, wants_estimate
-from napari_unet.inference.keeping import sample_of
-from napari_unet.inference.objects import ObjectSettings, decode
+from napari_unet.inference.labels.keeping import sample_of
+from napari_unet.inference.labels.objects import ObjectSettings, decode
 from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.rescaling import Rescaling
 

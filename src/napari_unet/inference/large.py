@@ -23,15 +23,15 @@ import numpy.typing as npt
 from napari_unet.image.boxes import Box, whole
 from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.blocks import BlockPlan, Region, block_size
-from napari_unet.inference.decoding import Decoding
-from napari_unet.inference.keeping import ScoreStore, chunk_of
-from napari_unet.inference.objects import ObjectSettings, decode
-from napari_unet.inference.stitching import Labels, Run, call
+from napari_unet.inference.labels.blocks import BlockPlan, Region, block_size
+from napari_unet.inference.labels.decoding import Decoding
+from napari_unet.inference.labels.keeping import ScoreStore, chunk_of
+from napari_unet.inference.labels.objects import ObjectSettings, decode
+from napari_unet.inference.labels.stitching import Labels, Run, call
 
 if TYPE_CHECKING:
     from napari_unet.inference.predictor import Predictor
-    from napari_unet.inference.tiling import TilePlan
+    from napari_unet.inference.tiles.tiling import TilePlan
 
 Write = Callable[[int, Box, Labels], None]
 Progress = Callable[[int, int], None]

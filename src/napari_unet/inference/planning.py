@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from napari_unet.image.memory import memory_budget
 from napari_unet.inference.routing import Route
-from napari_unet.inference.starting import small_first
-from napari_unet.inference.tiling import TilePlan, View, plan_tiles
+from napari_unet.inference.tiles.starting import small_first
+from napari_unet.inference.tiles.tiling import TilePlan, View, plan_tiles
 
 if TYPE_CHECKING:
-    from napari_unet.inference.engine import Engine
+    from napari_unet.inference.network.engine import Engine
 
 
 def plan_route(

@@ -17,16 +17,16 @@ from napari_unet.image.normalize import Statistics, measure
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.channels import match_channels, matched_source
 from napari_unet.inference.coarse import Sizes
-from napari_unet.inference.engine import Engine, ShouldStop
-from napari_unet.inference.frames import Frames
-from napari_unet.inference.objects import ObjectSettings
+from napari_unet.inference.labels.objects import ObjectSettings
+from napari_unet.inference.network.engine import Engine, ShouldStop
 from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.planning import plan_route
-from napari_unet.inference.remaining import Finished
 from napari_unet.inference.routing import Route, choose_route
 from napari_unet.inference.running import Runner, TileScores
-from napari_unet.inference.steering import Steer
-from napari_unet.inference.tiling import TilePlan, View
+from napari_unet.inference.tiles.normalized import NormalizedFrames
+from napari_unet.inference.tiles.remaining import Finished
+from napari_unet.inference.tiles.steering import Steer
+from napari_unet.inference.tiles.tiling import TilePlan, View
 from napari_unet.inference.whole import Progress, as_source, predict_whole, segment_whole
 from napari_unet.jobs.ahead import ahead
 
@@ -224,7 +224,9 @@ class Predictor:
         if statistics is None or len(statistics.offset) != header.in_channels:
             statistics = self.measure(source)
         self._runner.begin((*route.notes, statistics.note))
-        frames = Frames(route.source, statistics, header.normalization, route.flat, ahead=self.engine.overlaps)
+        frames = NormalizedFrames(
+            route.source, statistics, header.normalization, route.flat, ahead=self.engine.overlaps
+        )
         self._runner.check(plan, frames)
         compute = route.compute(self.engine.run)
         parts = self._runner.tiles(plan, frames, should_stop, compute, route.margin, route.steered(steer))

@@ -22,10 +22,10 @@ from napari_unet.inference.channels import matched_source
 from napari_unet.inference.diameters import FoundSize, network_grid
 from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.passes import Run, mirror_axes, mirrored, three_directions, whole_tile
-from napari_unet.inference.remaining import Finished, remaining
 from napari_unet.inference.rescaling import Rescaling
-from napari_unet.inference.steering import Steer
-from napari_unet.inference.tiling import Tile, TilePlan, View
+from napari_unet.inference.tiles.remaining import Finished, remaining
+from napari_unet.inference.tiles.steering import Steer
+from napari_unet.inference.tiles.tiling import Tile, TilePlan, View
 from napari_unet.model.geometry import Geometry
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from napari_unet.errors import DeviceError
 from napari_unet.image.boxes import Box, Triple, volume
-from napari_unet.inference.blending import blender
-from napari_unet.inference.engine import Engine, ShouldStop, Stopped, TileTooLarge
-from napari_unet.inference.frames import Frames
-from napari_unet.inference.selfcheck import checked_part
-from napari_unet.inference.steering import Steer, in_view_first
-from napari_unet.inference.sweeping import Bands
-from napari_unet.inference.tiling import Tile, TilePlan
+from napari_unet.inference.network.engine import Engine, ShouldStop, Stopped, TileTooLarge
+from napari_unet.inference.network.selfcheck import checked_part
+from napari_unet.inference.network.sweeping import Bands
+from napari_unet.inference.tiles.blending import blender
+from napari_unet.inference.tiles.normalized import NormalizedFrames
+from napari_unet.inference.tiles.steering import Steer, in_view_first
+from napari_unet.inference.tiles.tiling import Tile, TilePlan
 
 Scores = npt.NDArray[np.float32]
 
@@ -79,7 +79,7 @@ class Runner:
             memory = f"{where}: less of the image passes through the network at once." if self.engine.slabs_cut else ""
         return " ".join(note for note in (self.engine.note, memory) if note)
 
-    def check(self, plan: TilePlan, frames: Frames) -> None:
+    def check(self, plan: TilePlan, frames: NormalizedFrames) -> None:
         """See on a part of the first tile whether the precision gives the labels of float32, once per model."""
         if not plan.tiles or not self.engine.unchecked:
             return
@@ -96,7 +96,7 @@ class Runner:
     def tiles(
         self,
         plan: TilePlan,
-        frames: Frames,
+        frames: NormalizedFrames,
         should_stop: ShouldStop | None,
         compute: Compute | None = None,
         margin: Triple = (0, 0, 0),
@@ -108,7 +108,7 @@ class Runner:
         ----------
         plan : TilePlan
             The tiles.
-        frames : Frames
+        frames : NormalizedFrames
             The image.
         should_stop : callable or None
             Asked before each tile and each layer.
@@ -118,7 +118,7 @@ class Runner:
             By how much (z, y, x) the scores of exact tiles are wanted beyond the inner box, within the image;
             multiples of the divisor, contained in the plan's halo.
         steer : callable, optional
-            What the user looks at meanwhile; see `napari_unet.inference.steering`.
+            What the user looks at meanwhile; see `napari_unet.inference.tiles.steering`.
         """
         blend = blender(plan, margin)
         done, total = 0, len(plan.tiles)
@@ -141,7 +141,12 @@ class Runner:
             yield TileScores(finished, final, done, total, complete=False)
 
     def _compute(
-        self, plan: TilePlan, tile: Tile, frames: Frames, should_stop: ShouldStop | None, compute: Compute | None
+        self,
+        plan: TilePlan,
+        tile: Tile,
+        frames: NormalizedFrames,
+        should_stop: ShouldStop | None,
+        compute: Compute | None,
     ) -> Scores:
         if compute is None and plan.exact and self.engine.sweeps:
             return self._bands.scores(plan, tile, frames, should_stop)
@@ -155,7 +160,12 @@ class Runner:
         return np.ascontiguousarray(scores[(slice(None), *tile.local)])
 
     def _scores(
-        self, plan: TilePlan, tile: Tile, frames: Frames, should_stop: ShouldStop | None, compute: Compute | None
+        self,
+        plan: TilePlan,
+        tile: Tile,
+        frames: NormalizedFrames,
+        should_stop: ShouldStop | None,
+        compute: Compute | None,
     ) -> Scores:
         """Return the scores (C, z, y, x) of the tile's inner box; in halves when memory does not suffice."""
         size = volume(tile.outer)

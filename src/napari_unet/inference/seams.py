@@ -14,7 +14,7 @@ from napari_unet.image.boxes import Box, as_box, triple
 from napari_unet.image.cropping import crop_source
 from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.objects import Labels, ObjectSettings, decode
+from napari_unet.inference.labels.objects import Labels, ObjectSettings, decode
 
 if TYPE_CHECKING:
     from napari_unet.inference.predictor import Predictor

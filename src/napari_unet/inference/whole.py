@@ -12,8 +12,8 @@ from napari_unet.errors import OutputError
 from napari_unet.image.boxes import inside, volume
 from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.objects import Labels, ObjectSettings, decode
-from napari_unet.inference.planes import PlaneJoiner
+from napari_unet.inference.labels.objects import Labels, ObjectSettings, decode
+from napari_unet.inference.labels.planes import PlaneJoiner
 from napari_unet.inference.running import TileScores
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from napari_unet.errors import TrainingError
-from napari_unet.inference.devices import choose_device, fast_bfloat16, limited_threads, release_memory
+from napari_unet.inference.network.devices import choose_device, fast_bfloat16, limited_threads, release_memory
 from napari_unet.learning.losses import anchor_loss, masked_loss
 from napari_unet.learning.rehearsal import Rehearsed
 from napari_unet.learning.sampler import Batch

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.errors import DeviceError
-from napari_unet.inference.objects import decode
+from napari_unet.inference.labels.objects import decode
 from napari_unet.learning.evaluation import class_dice
 from napari_unet.learning.pooling import count, pooled, shares
 from napari_unet.learning.regions import TrainingRegion
@@ -52,7 +52,7 @@ class Scoring:
         DeviceError
             If memory runs out.
         """
-        from napari_unet.inference.devices import is_out_of_memory
+        from napari_unet.inference.network.devices import is_out_of_memory
 
         counts = []
         for image, truth, mask in self.blocks:
@@ -98,7 +98,7 @@ def trust_in(parent: Learner, batch: Batch) -> float:
     0 if its mean Dice coefficient over the classes is a half or less, 1 if it is right everywhere. Also 0 where
     memory runs out: a second network does not fit then.
     """
-    from napari_unet.inference.devices import is_out_of_memory
+    from napari_unet.inference.network.devices import is_out_of_memory
 
     found = []
     for image in batch.image:

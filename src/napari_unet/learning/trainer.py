@@ -230,7 +230,7 @@ class Trainer:
         except UserError:
             raise
         except Exception as error:
-            from napari_unet.inference.devices import is_out_of_memory
+            from napari_unet.inference.network.devices import is_out_of_memory
 
             if not is_out_of_memory(error):
                 raise TrainingError(

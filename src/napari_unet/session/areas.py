@@ -11,7 +11,7 @@ from napari_unet.errors import UserError
 from napari_unet.image.boxes import Box, clip, extent, inside, overlap, whole
 from napari_unet.image.cropping import crop_source
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.windowing import Window
+from napari_unet.inference.tiles.windowing import Window
 from napari_unet.jobs import JobRunner
 from napari_unet.learning.edits import State
 from napari_unet.learning.truth import Truth

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from napari_unet.image.boxes import Box, extent, inside, union
 from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.decoding import Decoding
-from napari_unet.inference.objects import ObjectSettings
+from napari_unet.inference.labels.decoding import Decoding
+from napari_unet.inference.labels.objects import ObjectSettings
 from napari_unet.inference.options import PredictOptions
 from napari_unet.jobs import JobContext
 from napari_unet.learning.changes import (

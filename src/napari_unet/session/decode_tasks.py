@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from napari_unet.image.boxes import Box, as_box, extent, grow, inside, overlap, volume
 from napari_unet.image.memory import memory_budget
-from napari_unet.inference.decoding import Decoding
-from napari_unet.inference.keeping import open_scores
-from napari_unet.inference.objects import ObjectSettings
-from napari_unet.inference.planes import PlaneJoiner
-from napari_unet.inference.tiling import View
+from napari_unet.inference.labels.decoding import Decoding
+from napari_unet.inference.labels.keeping import open_scores
+from napari_unet.inference.labels.objects import ObjectSettings
+from napari_unet.inference.labels.planes import PlaneJoiner
+from napari_unet.inference.tiles.tiling import View
 from napari_unet.jobs import JobContext
 from napari_unet.model.header import Output
 from napari_unet.session.frames import LabelBlock

@@ -7,6 +7,6 @@ from napari_unet.jobs import JobContext
 
 def list_devices(context: JobContext) -> tuple[str, ...]:
     """Return what may be asked for: "auto", then the devices torch finds, the fastest kind first."""
-    from napari_unet.inference.devices import available_devices
+    from napari_unet.inference.network.devices import available_devices
 
     return ("auto", *available_devices())

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.image.boxes import Box, union
-from napari_unet.inference.decoding import Decoding
-from napari_unet.inference.keeping import ScoreStore, chunk_of
-from napari_unet.inference.planes import PlaneJoiner
+from napari_unet.inference.labels.decoding import Decoding
+from napari_unet.inference.labels.keeping import ScoreStore, chunk_of
+from napari_unet.inference.labels.planes import PlaneJoiner
 
 if TYPE_CHECKING:
-    from napari_unet.inference.tiling import Tile, TilePlan
+    from napari_unet.inference.tiles.tiling import Tile, TilePlan
 
 Labels = npt.NDArray[np.uint32]
 Run = Callable[..., Any]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from napari_unet.errors import ConsentNeeded, UserError
-from napari_unet.inference.objects import ObjectSettings
+from napari_unet.inference.labels.objects import ObjectSettings
 from napari_unet.jobs import Job, JobState
 from napari_unet.model.builtin import builtin_names
 from napari_unet.model.checkpoint import find_checkpoint, own_header

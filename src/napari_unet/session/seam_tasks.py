@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari_unet.image.boxes import Box
 from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.objects import ObjectSettings
+from napari_unet.inference.labels.objects import ObjectSettings
 from napari_unet.inference.options import PredictOptions
 from napari_unet.jobs import JobContext
 from napari_unet.session.tasks import predictor_for

@@ -9,9 +9,9 @@ from pathlib import Path
 from napari_unet.errors import OutputError, UserError
 from napari_unet.image.boxes import Box
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.keeping import are_kept
-from napari_unet.inference.objects import ObjectSettings
-from napari_unet.inference.windowing import Window
+from napari_unet.inference.labels.keeping import are_kept
+from napari_unet.inference.labels.objects import ObjectSettings
+from napari_unet.inference.tiles.windowing import Window
 from napari_unet.jobs import Job, JobRunner, JobState
 from napari_unet.model.header import Output
 from napari_unet.project.folder import WorkFolder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from napari_unet.inference.objects import ObjectSettings
+from napari_unet.inference.labels.objects import ObjectSettings
 from napari_unet.inference.options import PredictOptions
 
 

@@ -19,18 +19,18 @@ from napari_unet.image.cropping import crop_source
 from napari_unet.image.memory import memory_budget
 from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.decoding import Decoding
-from napari_unet.inference.keeping import sample_of
+from napari_unet.inference.labels.decoding import Decoding
+from napari_unet.inference.labels.keeping import sample_of
+from napari_unet.inference.labels.objects import ObjectSettings
 from napari_unet.inference.large import score_key
-from napari_unet.inference.objects import ObjectSettings
 from napari_unet.inference.options import PredictOptions
-from napari_unet.inference.windowing import Window
+from napari_unet.inference.tiles.windowing import Window
 from napari_unet.jobs import JobContext
 from napari_unet.session.frames import LabelBlock, ScoreFrames
 
 if TYPE_CHECKING:
     from napari_unet.inference.predictor import Predictor
-    from napari_unet.inference.tiling import TilePlan
+    from napari_unet.inference.tiles.tiling import TilePlan
 
 __all__ = ["LabelBlock", "Prepared", "SegmentRequest", "SegmentResult", "segment"]
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from napari_unet.image.normalize import Statistics
-from napari_unet.inference.objects import ObjectSettings, decode
+from napari_unet.inference.labels.objects import ObjectSettings, decode
 from napari_unet.inference.predictor import Predictor
 from napari_unet.learning.evaluation import class_dice, dice, match_objects
 from napari_unet.learning.pretraining.pretrainer import Pretrainer

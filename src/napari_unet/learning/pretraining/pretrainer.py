@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from napari_unet.errors import TrainingError
-from napari_unet.inference.devices import choose_device, fast_bfloat16, limited_threads
+from napari_unet.inference.network.devices import choose_device, fast_bfloat16, limited_threads
 from napari_unet.learning.pretraining.augmentation import draw_patch
 from napari_unet.learning.pretraining.goals import goals, loss_of
 from napari_unet.learning.pretraining.recipe import Recipe

@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QPushButton
 
 from napari_unet.errors import UserError
-from napari_unet.inference.objects import MOST_SMOOTH, ObjectSettings
+from napari_unet.inference.labels.objects import MOST_SMOOTH, ObjectSettings
 from napari_unet.jobs import Job
 from napari_unet.session.segmenting import View
 from napari_unet.session.state import Origin

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_unet.inference.footprint import footprint
+from napari_unet.inference.network.footprint import footprint
 from napari_unet.model.geometry import level_steps
 
 if TYPE_CHECKING:

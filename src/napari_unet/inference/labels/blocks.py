@@ -17,7 +17,7 @@ from itertools import product
 from math import prod
 
 from napari_unet.image.boxes import Box, Triple, grow, overlap, triple
-from napari_unet.inference.keeping import PLANE_CHUNK, VOLUME_CHUNK
+from napari_unet.inference.labels.keeping import PLANE_CHUNK, VOLUME_CHUNK
 
 Region = tuple[int, Box]
 

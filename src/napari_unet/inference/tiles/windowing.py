@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.image.boxes import Box, inside, overlap
-from napari_unet.inference.tiling import Tile, TilePlan
+from napari_unet.inference.tiles.tiling import Tile, TilePlan
 
 if TYPE_CHECKING:
     from napari_unet.inference.running import TileScores

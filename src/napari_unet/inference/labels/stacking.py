@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from napari_unet.errors import OutputError
 from napari_unet.image.boxes import Box
-from napari_unet.inference.planes import chosen_pairs, shared_voxels
+from napari_unet.inference.labels.planes import chosen_pairs, shared_voxels
 
 Labels = npt.NDArray[np.uint32]
 Ints = npt.NDArray[np.int64]

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from napari_unet.errors import CheckpointError
-from napari_unet.inference.devices import (
+from napari_unet.inference.network.devices import (
     Device,
     available_devices,
     choose_device,
@@ -22,14 +22,14 @@ from napari_unet.inference.devices import (
     limited_threads,
     resolve_precision,
 )
-from napari_unet.inference.guarded import Guarded, ShouldStop, Stopped, TileTooLarge
-from napari_unet.inference.lowering import lower
-from napari_unet.inference.preparing import prepared
-from napari_unet.inference.remembered import Remembered
-from napari_unet.inference.selfcheck import TOLERATED, differing, machine_key
-from napari_unet.inference.slabs import LEAST_ROWS, SLAB, most_bytes_across, rows_of
-from napari_unet.inference.sweep import Sweep
-from napari_unet.inference.turning import turned_network
+from napari_unet.inference.network.guarded import Guarded, ShouldStop, Stopped, TileTooLarge
+from napari_unet.inference.network.lowering import lower
+from napari_unet.inference.network.preparing import prepared
+from napari_unet.inference.network.remembered import Remembered
+from napari_unet.inference.network.selfcheck import TOLERATED, differing, machine_key
+from napari_unet.inference.network.slabs import LEAST_ROWS, SLAB, most_bytes_across, rows_of
+from napari_unet.inference.network.sweep import Sweep
+from napari_unet.inference.network.turning import turned_network
 from napari_unet.model.unet import UNet
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Engine(Guarded):
 
     @property
     def sweeps(self) -> bool:
-        """Whether the network can pass along an axis, see `napari_unet.inference.sweep`."""
+        """Whether the network can pass along an axis, see `napari_unet.inference.network.sweep`."""
         return self._folded is not None
 
     def budget(self, memory_gb: float | None = None) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from napari_unet.inference.neighbours import Neighbours
-from napari_unet.inference.tiling import Tile, TilePlan
+from napari_unet.inference.tiles.neighbours import Neighbours
+from napari_unet.inference.tiles.tiling import Tile, TilePlan
 
 Finished = Callable[[Tile], bool]
 

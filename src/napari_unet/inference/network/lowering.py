@@ -3,7 +3,7 @@
 On the CPU torch decides anew at every call whether oneDNN may take a convolution (in 3D it often falls back to a slow
 path for small inputs), reorders the weights, and lets a ReLU pass over the result a second time. The operators that
 torch's own compiler uses take packed weights and an activation. They are used where they exist, and only if
-a probe gives the same result (`napari_unet.inference.engine`).
+a probe gives the same result (`napari_unet.inference.network.engine`).
 """
 
 from __future__ import annotations

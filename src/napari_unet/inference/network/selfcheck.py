@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 
 from napari_unet.image.boxes import Box, as_box
-from napari_unet.inference.devices import Device
-from napari_unet.inference.tiling import Tile, TilePlan
+from napari_unet.inference.network.devices import Device
+from napari_unet.inference.tiles.tiling import Tile, TilePlan
 
 TOLERATED = 1e-3  # share of voxels whose label may differ
 _SIDE = {2: 256, 3: 48}  # of the part of a tile that is looked at

@@ -12,7 +12,13 @@ import torch
 from torch import nn
 
 from napari_unet.errors import CheckpointError, UserError
-from napari_unet.inference.devices import Device, default_threads, is_out_of_memory, limited_threads, release_memory
+from napari_unet.inference.network.devices import (
+    Device,
+    default_threads,
+    is_out_of_memory,
+    limited_threads,
+    release_memory,
+)
 
 if TYPE_CHECKING:
     from napari_unet.model.header import CheckpointHeader

@@ -25,11 +25,11 @@ from scipy import ndimage
 
 from napari_unet.errors import OutputError
 from napari_unet.image.boxes import Box, Triple, extent, inside
-from napari_unet.inference.agreement import Ids, Joining, temporary
-from napari_unet.inference.blocks import Block, BlockPlan, Region
-from napari_unet.inference.objects import ObjectSettings, Pieces, least_core, pieces
-from napari_unet.inference.smoothing import smoothed_part
-from napari_unet.inference.tidying import around
+from napari_unet.inference.labels.agreement import Ids, Joining, temporary
+from napari_unet.inference.labels.blocks import Block, BlockPlan, Region
+from napari_unet.inference.labels.objects import ObjectSettings, Pieces, least_core, pieces
+from napari_unet.inference.labels.smoothing import smoothed_part
+from napari_unet.inference.labels.tidying import around
 
 if TYPE_CHECKING:
     from napari_unet.model.header import Output

@@ -12,8 +12,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from napari_unet.image.boxes import Box, extent, inside
-from napari_unet.inference.blocks import Block, BlockPlan
-from napari_unet.inference.planes import shared_voxels
+from napari_unet.inference.labels.blocks import Block, BlockPlan
+from napari_unet.inference.labels.planes import shared_voxels
 
 Ids = npt.NDArray[np.int64]
 _IN_MEMORY = 16 * 2**20  # temporary arrays of up to so many voxels are kept in memory

@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from napari_unet.inference.lowering import FastConvolution
+from napari_unet.inference.network.lowering import FastConvolution
 from napari_unet.model.unet import ConvolutionBlock, Interpolation
 
 Rows = torch.Tensor  # (1, C, rows, …): a slab of one level

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_unet.errors import UserError
-from napari_unet.inference.smoothing import smoothed
-from napari_unet.inference.tidying import tidied
+from napari_unet.inference.labels.smoothing import smoothed
+from napari_unet.inference.labels.tidying import tidied
 
 if TYPE_CHECKING:
     from napari_unet.model.header import Output

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 
 from napari_unet.image.boxes import Triple, overlap
-from napari_unet.inference.tiling import Tile
+from napari_unet.inference.tiles.tiling import Tile
 
 Cell = tuple[int, int | None, tuple[int, ...]]
 

@@ -18,7 +18,7 @@ STRIPE = 256  # rows read at once from larger images, so that a chunk on the dis
 _KEPT_STRIPES = 2
 
 
-class Frames:
+class NormalizedFrames:
     """Normalized tiles of one image.
 
     A plane (for 2D networks) or time point (3D) of at most `KEPT_VALUES` values is read and

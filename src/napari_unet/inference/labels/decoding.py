@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.image.boxes import Box, inside, volume
-from napari_unet.inference.blocks import DECODING_BYTES, SHARE, BlockPlan, Region, block_size
-from napari_unet.inference.objects import ObjectSettings, decode
-from napari_unet.inference.smoothing import smoothed_part
-from napari_unet.inference.stacking import StackJoiner
-from napari_unet.inference.stitching import Labels, Run, Stitcher, call
+from napari_unet.inference.labels.blocks import DECODING_BYTES, SHARE, BlockPlan, Region, block_size
+from napari_unet.inference.labels.objects import ObjectSettings, decode
+from napari_unet.inference.labels.smoothing import smoothed_part
+from napari_unet.inference.labels.stacking import StackJoiner
+from napari_unet.inference.labels.stitching import Labels, Run, Stitcher, call
 from napari_unet.model.header import Output
 
 Give = Callable[[int, Box, Labels], None]

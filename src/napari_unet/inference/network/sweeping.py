@@ -15,12 +15,12 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.inference.engine import Engine, ShouldStop, TileTooLarge
-from napari_unet.inference.frames import Frames
-from napari_unet.inference.rows import stacked
-from napari_unet.inference.sweep import Sweep
-from napari_unet.inference.tiling import Tile, TilePlan
-from napari_unet.inference.turning import axis_order
+from napari_unet.inference.network.engine import Engine, ShouldStop, TileTooLarge
+from napari_unet.inference.network.rows import stacked
+from napari_unet.inference.network.sweep import Sweep
+from napari_unet.inference.network.turning import axis_order
+from napari_unet.inference.tiles.normalized import NormalizedFrames
+from napari_unet.inference.tiles.tiling import Tile, TilePlan
 
 Scores = npt.NDArray[np.float32]
 Key = tuple[int, int | None, tuple[tuple[int, int], ...]]
@@ -59,10 +59,10 @@ class Bands:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._band: Band | None = None
-        self._frames: Frames | None = None
+        self._frames: NormalizedFrames | None = None
         self._across = 1  # voxels of the cross-section
 
-    def scores(self, plan: TilePlan, tile: Tile, frames: Frames, should_stop: ShouldStop | None) -> Scores:
+    def scores(self, plan: TilePlan, tile: Tile, frames: NormalizedFrames, should_stop: ShouldStop | None) -> Scores:
         """Return the scores (C, z, y, x) of a tile's inner box.
 
         Parameters
@@ -71,7 +71,7 @@ class Bands:
             Where the tile lies; `plan.along` says along which axis to pass.
         tile : Tile
             Its outer box is not looked at.
-        frames : Frames
+        frames : NormalizedFrames
             The image.
         should_stop : callable or None
             Asked before each layer.
@@ -92,7 +92,7 @@ class Bands:
         """Let go of the image and of the last scores; the next tile starts anew."""
         self._band = self._frames = None
 
-    def _tile(self, plan: TilePlan, tile: Tile, frames: Frames, should_stop: ShouldStop | None) -> Scores:
+    def _tile(self, plan: TilePlan, tile: Tile, frames: NormalizedFrames, should_stop: ShouldStop | None) -> Scores:
         band, self._band = self._band, None
         order = axis_order(plan.ndim, plan.along)
         spans = [tile.inner[axis + 3 - plan.ndim] for axis in order]
@@ -115,7 +115,7 @@ class Bands:
         stop: int,
         order: tuple[int, ...],
         tile: Tile,
-        frames: Frames,
+        frames: NormalizedFrames,
         should_stop: ShouldStop | None,
     ) -> Scores | None:
         """Let the band go on up to a row; return its new scores (C, rows, …)."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from napari_unet.inference.devices import is_out_of_memory
-from napari_unet.inference.folding import Cost, fold_batch_norm, measure_cost
-from napari_unet.inference.lowering import has_packed_convolutions, lower
+from napari_unet.inference.network.devices import is_out_of_memory
+from napari_unet.inference.network.folding import Cost, fold_batch_norm, measure_cost
+from napari_unet.inference.network.lowering import has_packed_convolutions, lower
 
 
 @dataclass(frozen=True)

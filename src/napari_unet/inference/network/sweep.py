@@ -8,11 +8,11 @@
 
 A convolution that has seen rows up to 9 can give rows up to 8 and keeps rows 8 and 9 for the next ones. So an
 image passes slab by slab, and along this axis there are no tiles, no halos and no seams: the result is that of
-the untiled pass. Across, only what is needed is computed (`napari_unet.inference.footprint`), in
+the untiled pass. Across, only what is needed is computed (`napari_unet.inference.network.footprint`), in
 the encoder the whole halo, in the decoder hardly more than what is wanted.
 
 Streaming a network row by row is known from hardware for video (line buffers); for tiled inference with halos see
-`napari_unet.inference.tiling`.
+`napari_unet.inference.tiles.tiling`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from napari_unet.inference.footprint import Span, footprint
-from napari_unet.inference.rows import Enlarging, RowBlock, Rows, Waiting, stacked
+from napari_unet.inference.network.footprint import Span, footprint
+from napari_unet.inference.network.rows import Enlarging, RowBlock, Rows, Waiting, stacked
 from napari_unet.model.unet import ConvolutionBlock, UNet
 
 
@@ -33,7 +33,7 @@ class Sweep:
     Parameters
     ----------
     network : UNet
-        Lowered (`napari_unet.inference.lowering`), in evaluation mode, with its axes in the order of the pass.
+        Lowered (`napari_unet.inference.network.lowering`), in evaluation mode, with its axes in the order of the pass.
     start : int
         The first row of the result that is wanted.
     across : tuple of (int, int)

@@ -26,7 +26,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.image.boxes import Box, Triple, as_box, extent, inside, three_axes, triple, volume
-from napari_unet.inference.sizing import DEFAULT_VOXELS, MOST_VOXELS, blending_margins, cheapest_step, sweeping_step
+from napari_unet.inference.tiles.sizing import (
+    DEFAULT_VOXELS,
+    MOST_VOXELS,
+    blending_margins,
+    cheapest_step,
+    sweeping_step,
+)
 
 if TYPE_CHECKING:
     from napari_unet.model.geometry import Geometry
@@ -99,7 +105,7 @@ class TilePlan:
     trim : tuple of int
         How much at the edge of an outer box is not blended in, where tiles are blended.
     along : int
-        The axis of (z, y, x) along which tiles follow each other (`napari_unet.inference.sweeping`).
+        The axis of (z, y, x) along which tiles follow each other (`napari_unet.inference.network.sweeping`).
     """
 
     tiles: tuple[Tile, ...]

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.image.boxes import Box, Triple, extent, inside, overlap
-from napari_unet.inference.neighbours import Neighbours
-from napari_unet.inference.tiling import Tile, TilePlan
+from napari_unet.inference.tiles.neighbours import Neighbours
+from napari_unet.inference.tiles.tiling import Tile, TilePlan
 
 Scores = npt.NDArray[np.float32]
 
@@ -36,10 +36,10 @@ class Blender(Protocol):
 
 def blender(plan: TilePlan, margin: Triple = (0, 0, 0)) -> Blender:
     """Return the way of blending that suits a plan; exact tiles give `margin` voxels more than their inner box."""
-    return Crop(plan, margin) if plan.exact else Window(plan)
+    return CropBlender(plan, margin) if plan.exact else WindowBlender(plan)
 
 
-class Crop:
+class CropBlender:
     """For exact halos: the inner part of each tile is final at once.
 
     Parameters
@@ -70,7 +70,7 @@ class Crop:
         yield from ()
 
 
-class Window:
+class WindowBlender:
     """For networks whose result depends on the tile: neighbours fade into each other.
 
     ::

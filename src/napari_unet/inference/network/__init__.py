@@ -1,0 +1,1 @@
+"""A network made ready to run: devices, precision, memory, passes along an axis."""
