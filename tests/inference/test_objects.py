@@ -136,7 +136,7 @@ def test_what_does_not_fit_is_said():
 
 
 def test_what_the_panel_imports_is_free_of_torch():
-    modules = "objects", "tiling", "blending", "channels", "frames"
+    modules = "labels.objects", "tiles.tiling", "tiles.blending", "channels", "tiles.normalized"
     imports = "; ".join(f"import napari_unet.inference.{module}" for module in modules)
     code = f"import sys; {imports}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
