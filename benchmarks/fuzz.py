@@ -1,10 +1,10 @@
 """Damaged model files: thousands of mutations of each format, in child processes with bounded memory.
 
-    python benchmarks/fuzz.py --mutations 10000
+    python benchmarks/fuzz.py --mutations 10000 --state fuzz.json
 
 Counts what happens: opened, refused with a sentence of ours, anything else. A mutation changes bytes of a file, cuts it
 off, or changes the pickle inside of a zip and gives it the right checksum again. Prints a table; exits with 1 if there
-was a crash, a foreign exception or a file outside of the folder.
+was a crash, a foreign exception or a file outside of the folder. With ``--state`` it goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -14,135 +14,64 @@ import hashlib
 import io
 import json
 import multiprocessing
+import os
 import queue
 import random
 import resource
 import sys
 import tempfile
 import traceback
-import warnings
 import zipfile
-from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-import yaml
-from safetensors.torch import save_file
 
+from fuzz_parts.formats import FORMATS
 from napari_unet.errors import UserError
-from napari_unet.image.source import ImageSource
-from napari_unet.model.checkpoint import Checkpoint, default_classes, load_checkpoint
-from napari_unet.model.config import UNetConfig
+from napari_unet.model.checkpoint import load_checkpoint
 from napari_unet.model.consent import allow
-from napari_unet.model.exporting.about import About
-from napari_unet.model.exporting.writing import export_checkpoint
-from napari_unet.model.families import monai_basic, torchem
-from napari_unet.model.families.residual3d import ResidualUNet
 
-MEMORY = 6 * 2**30  # of address space; torch alone maps four
-ROUND = 500  # mutations a child, so that one crash does not hide the others
-
-Writer = Callable[[Path], tuple[Path, Path]]
+MEMORY_GB = 6.0  # of address space; torch alone maps four
+ROUND = 2000  # mutations a child
+PATIENCE = 180.0  # seconds without a sign of life, after which a child is ended and counted as a crash
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+CHANGES = {"os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "shutil.rmtree"}
 
 
-def own(folder: Path) -> tuple[Path, Path]:
-    """Write one of our own files; return what is opened and what is damaged."""
-    checkpoint = Checkpoint.from_config(UNetConfig(features=(2, 4)), default_classes(2), name="x")
-    path = checkpoint.save(folder / "m.safetensors")
-    return path, path
+@dataclass
+class Found:
+    """What happened to the mutations of one format so far.
 
+    Parameters
+    ----------
+    done : int
+        How many were tried.
+    opened, refused : int
+        Loaded; refused with a sentence of ours.
+    foreign : list of (int, str)
+        Seeds that raised anything else, and where.
+    crashes : list of int
+        Seeds at which the child died or hung.
+    elsewhere : list of str
+        Files outside of the folder that were written or changed.
+    peak : float
+        Largest resident memory of a child, MiB.
+    """
 
-def plain_safetensors(folder: Path) -> tuple[Path, Path]:
-    """Write weights without our header."""
-    path = folder / "m.safetensors"
-    save_file(_weights(), path)
-    return path, path
+    done: int = 0
+    opened: int = 0
+    refused: int = 0
+    foreign: list[tuple[int, str]] = field(default_factory=list)
+    crashes: list[int] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
+    peak: float = 0.0
 
-
-def torch_file(folder: Path) -> tuple[Path, Path]:
-    """Write what a trainer writes: containers, settings, an optimizer."""
-    path = folder / "best.pt"
-    init = {"model_class": "torch_em.model.unet.UNet2d", "model_kwargs": {"in_channels": 1, "out_channels": 2}}
-    optimizer = torch.optim.Adam([torch.zeros(2, requires_grad=True)]).state_dict()
-    torch.save({"model_state": _weights(), "init": init, "epoch": 3, "optimizer_state": optimizer}, path)
-    return path, path
-
-
-def described(folder: Path) -> tuple[Path, Path]:
-    """Write a folder whose YAML is damaged."""
-    state = ResidualUNet(2, 1, 2, [2, 4], "gcr", 8).state_dict()
-    torch.save({"model_state_dict": state}, folder / "best_checkpoint.pytorch")
-    lines = ["model: &m", "  name: UNet2D", "  layer_order: gcr", "  num_groups: 8", "  f_maps: [2, 4]", "loaders:"]
-    lines += ["  val: {transformer: {raw: [{name: PercentileNormalizer, pmin: 1, pmax: 99.5}]}}", "same: *m"]
-    document = folder / "config_train.yml"
-    document.write_text("\n".join(lines))
-    return folder, document
-
-
-def bundled(folder: Path) -> tuple[Path, Path]:
-    """Write a MONAI bundle whose configuration is damaged."""
-    for name in ("configs", "models"):
-        (folder / name).mkdir()
-    widths = (2, 2, 2, 2, 2)
-    config = UNetConfig(features=widths, norm="instance", activation="leaky_relu", slope=0.1, bias=True)
-    state = monai_basic.pack(Checkpoint.from_config(config, default_classes(2), name="x"))
-    torch.save(dict(state), folder / "models" / "model.pt")
-    network = {"_target_": "BasicUNet", "act": ["LeakyReLU", {"negative_slope": 0.2}]}
-    step = {"_target_": "ScaleIntensityRanged", "a_min": 0, "a_max": 255, "b_min": 0, "b_max": 1, "clip": True}
-    document = folder / "configs" / "inference.json"
-    document.write_text(json.dumps({"network_def": network, "preprocessing": {"transforms": [step]}}))
-    return folder, document
-
-
-def packaged(folder: Path) -> tuple[Path, Path]:
-    """Write a bioimage.io package."""
-    checkpoint = Checkpoint.from_config(UNetConfig(features=(2, 4)), default_classes(2), name="packed")
-    example = ImageSource(np.random.default_rng(0).random((24, 24), np.float32), "YX", "example")
-    path = folder / "package.zip"
-    export_checkpoint(checkpoint, path, example=example, about=About(("Somebody",), "MIT"))
-    return path, path
-
-
-def unpacked(folder: Path) -> tuple[Path, Path]:
-    """Write a package as a folder whose description is damaged; our own notes in it are left out."""
-    path, _ = packaged(folder)
-    with zipfile.ZipFile(path) as archive:
-        archive.extractall(folder)
-    path.unlink()
-    described = yaml.safe_load((folder / "rdf.yaml").read_text())
-    del described["config"]
-    (folder / "rdf.yaml").write_text(yaml.safe_dump(described))
-    allow(described["weights"]["torchscript"]["sha256"])
-    return folder, folder / "rdf.yaml"
-
-
-def scripted(folder: Path) -> tuple[Path, Path]:
-    """Write a TorchScript program; each mutation is allowed to run."""
-    path = folder / "net.ts"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.jit.trace(torch.nn.Conv2d(1, 2, 3, padding=1), torch.zeros(1, 1, 8, 8)).save(str(path))
-    return path, path
-
-
-FORMATS: dict[str, Writer] = {
-    "our .safetensors": own,
-    "plain .safetensors": plain_safetensors,
-    "torch.save": torch_file,
-    "pickle in torch.save": torch_file,
-    "YAML beside": described,
-    "JSON beside": bundled,
-    "bioimage.io package": packaged,
-    "its description": unpacked,
-    "TorchScript": scripted,
-    "code in TorchScript": scripted,
-}
-
-
-def _weights() -> dict[str, torch.Tensor]:
-    config = UNetConfig(features=(2, 4), order="nca", upsampling="interpolate", project=True, bias=True)
-    return dict(torchem.pack(Checkpoint.from_config(config, default_classes(2), name="x")))
+    @property
+    def failed(self) -> bool:
+        """Whether anything happened that must not."""
+        return bool(self.foreign or self.crashes or self.elsewhere)
 
 
 def mutated(content: bytes, chance: random.Random) -> bytes:
@@ -173,11 +102,8 @@ def mutated_inside(content: bytes, chance: random.Random) -> bytes:
     return stream.getvalue()
 
 
-def run(kind: str, first: int, count: int, results: multiprocessing.Queue[dict[str, object]]) -> None:
-    """Open mutations one after the other and report what happened; runs in a child."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    torch.set_num_threads(1)
-    opened = refused = 0
+def run(kind: str, first: int, count: int, results: multiprocessing.Queue[dict[str, Any]]) -> None:
+    """Open mutations one after the other and report what happened to each."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "model"
         folder.mkdir()
@@ -190,75 +116,118 @@ def run(kind: str, first: int, count: int, results: multiprocessing.Queue[dict[s
             target.write_bytes(damaged)
             if target.suffix == ".ts":
                 allow(hashlib.sha256(damaged).hexdigest())
+            results.put({"seed": seed})
             try:
                 load_checkpoint(source)
-                opened += 1
+                results.put({"outcome": "opened"})
             except UserError:
-                refused += 1
+                results.put({"outcome": "refused"})
             except Exception:  # noqa: BLE001 - that there is none is what is measured
-                results.put({"seed": seed, "error": traceback.format_exc(limit=-3)})
-            results.put({"seed": seed})
-        elsewhere = sorted(Path(place).rglob("*")) != listing
+                results.put({"outcome": "foreign", "error": traceback.format_exc(limit=-3)})
+        elsewhere = [str(path) for path in sorted(Path(place).rglob("*")) if path not in listing]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    results.put({"opened": opened, "refused": refused, "elsewhere": elsewhere, "peak": peak})
+    results.put({"elsewhere": elsewhere, "peak": peak})
 
 
-def fuzz(kind: str, count: int) -> dict[str, object]:
-    """Run all mutations of one format, a new child after each `ROUND` and after each crash."""
+def child(
+    kind: str, first: int, count: int, memory: int, place: str, results: multiprocessing.Queue[dict[str, Any]]
+) -> None:
+    """Run mutations in a process whose memory is bounded, and whose writes are watched."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    torch.set_num_threads(1)
+    sys.dont_write_bytecode = True
+    tempfile.tempdir = place
+    os.chdir(place)
+    touched: set[str] = set()
+
+    def watch(event: str, values: tuple[Any, ...]) -> None:
+        writes = event == "open" and isinstance(values[2], int) and values[2] & WRITES
+        if (writes or event in CHANGES) and isinstance(values[0], str | bytes | os.PathLike):
+            path = os.path.realpath(os.fsdecode(values[0]))
+            if not path.startswith((place, "/dev/")):
+                touched.add(path)
+
+    load_once(kind)
+    sys.addaudithook(watch)
+    run(kind, first, count, results)
+    results.put({"touched": sorted(touched)})
+
+
+def load_once(kind: str) -> None:
+    """Open the undamaged file once: libraries set up their own caches when they are first used."""
+    with tempfile.TemporaryDirectory() as place:
+        source, target = FORMATS[kind](Path(place))
+        if target.suffix == ".ts":
+            allow(hashlib.sha256(target.read_bytes()).hexdigest())
+        load_checkpoint(source)
+
+
+def go_on(kind: str, found: Found, count: int, memory: int) -> None:
+    """Run one child from where the format was left; a crash ends it, and costs one mutation."""
     context = multiprocessing.get_context("spawn")
-    total: dict[str, object] = {"opened": 0, "refused": 0, "foreign": [], "crashes": [], "elsewhere": 0, "peak": 0.0}
-    start = 0
-    while start < count:
-        results = context.Queue()
-        child = context.Process(target=run, args=(kind, start, min(ROUND, count - start), results))
-        child.start()
-        seed, ended = start - 1, False
-        while not ended:
+    results = context.Queue()
+    with tempfile.TemporaryDirectory() as place:
+        arguments = (kind, found.done, min(ROUND, count - found.done), memory, os.path.realpath(place), results)
+        process = context.Process(target=child, args=arguments)
+        process.start()
+        silent, seed, ended = 0.0, found.done, False
+        while not ended and silent < PATIENCE:
             try:
-                said = results.get(timeout=60)
+                said = results.get(timeout=5)
             except queue.Empty:
-                if not child.is_alive():
+                silent += 5
+                if not process.is_alive():
                     break
                 continue
-            if "error" in said:
-                total["foreign"].append((said["seed"], said["error"]))  # type: ignore[attr-defined]
-            elif "opened" in said:
-                for name in ("opened", "refused", "elsewhere"):
-                    total[name] += said[name]  # type: ignore[operator]
-                total["peak"] = max(total["peak"], said["peak"])  # type: ignore[type-var]
-                ended = True
-            else:
-                seed = said["seed"]
-        child.join()
-        if not ended:
-            total["crashes"].append(seed + 1)  # type: ignore[attr-defined]
-        start = start + ROUND if ended else seed + 2
-    return total
+            silent = 0.0
+            seed = said.get("seed", seed)
+            if "outcome" in said:
+                found.done = seed + 1
+                found.opened += said["outcome"] == "opened"
+                found.refused += said["outcome"] == "refused"
+                if said["outcome"] == "foreign":
+                    found.foreign.append((seed, said["error"]))
+            found.elsewhere += said.get("elsewhere", []) + said.get("touched", [])
+            found.peak = max(found.peak, said.get("peak", 0.0))
+            ended = "touched" in said
+        process.kill()
+        process.join()
+    if not ended:
+        found.crashes.append(found.done)
+        found.done += 1
 
 
 def main() -> int:
     """Fuzz every format and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mutations", type=int, default=10_000)
-    parser.add_argument("--only", choices=tuple(FORMATS))
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--memory-gb", type=float, default=MEMORY_GB, help="address space of a child")
+    parser.add_argument("--only", choices=tuple(FORMATS), action="append")
+    parser.add_argument("--state", type=Path, help="a JSON file with what is done; formats go on from there")
     arguments = parser.parse_args()
-    found = {}
+    state: dict[str, Found] = {}
+    if arguments.state and arguments.state.is_file():
+        state = {kind: Found(**values) for kind, values in json.loads(arguments.state.read_text()).items()}
+    print(f"Each child has {arguments.memory_gb:g} GiB of address space.\n")
     print("| format | mutations | opened | refused | foreign exceptions | crashes | files elsewhere | peak, MiB |")
-    print("|---|---|---|---|---|---|---|---|")
-    for kind in [arguments.only] if arguments.only else FORMATS:
-        found[kind] = result = fuzz(kind, arguments.mutations)
-        foreign, crashes = result["foreign"], result["crashes"]
-        print(
-            f"| {kind} | {arguments.mutations} | {result['opened']} | {result['refused']} | {len(foreign)} | "  # type: ignore[arg-type]
-            f"{len(crashes)} | {result['elsewhere']} | {result['peak']:.0f} |",  # type: ignore[arg-type]
-            flush=True,
-        )
-        for seed, error in foreign[:3]:  # type: ignore[index]
+    print("|---|---|---|---|---|---|---|---|", flush=True)
+    chosen = arguments.only or list(FORMATS)
+    for kind in chosen:
+        found = state.setdefault(kind, Found())
+        while found.done < arguments.mutations:
+            go_on(kind, found, arguments.mutations, int(arguments.memory_gb * 2**30))
+            if arguments.state:
+                texts = {name: asdict(one) for name, one in state.items()}
+                replaced = arguments.state.with_suffix(".new")
+                replaced.write_text(json.dumps(texts, indent=1))
+                replaced.replace(arguments.state)
+        counts = (found.done, found.opened, found.refused, len(found.foreign), len(found.crashes), len(found.elsewhere))
+        print(f"| {kind} | {' | '.join(map(str, counts))} | {found.peak:.0f} |", flush=True)
+        for seed, error in found.foreign[:3]:
             print(f"seed {seed}: {error}", file=sys.stderr)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=2))
-    return int(any(result["foreign"] or result["crashes"] or result["elsewhere"] for result in found.values()))
+        for what in (*found.crashes[:3], *found.elsewhere[:3]):
+            print(f"{kind}: {what}", file=sys.stderr)
+    return int(any(state[kind].failed for kind in chosen))
 
 
 if __name__ == "__main__":

@@ -38,9 +38,11 @@ class OnnxNetwork(nn.Module):
         runtime = _library("onnxruntime", name)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # errors are raised, too
         try:
-            self._session: Any = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self._session: Any = runtime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
         # onnxruntime's errors share no base class of their own.
         except Exception as error:
             raise CheckpointError(f"{name} cannot be loaded by onnxruntime: {_first_line(error)}.", DAMAGED) from error
