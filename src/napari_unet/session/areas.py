@@ -78,7 +78,8 @@ class Areas(PyramidExport):
         Raises
         ------
         UserError
-            If the image is not large, no model is chosen, or a stroke is under way.
+            If the image is not large, no model is chosen, a stroke is under way, or other settings are being applied,
+            so that a new area would begin with labels that may yet be taken back.
         """
         image = self.image(image_id)
         if not image.large:
@@ -88,6 +89,8 @@ class Areas(PyramidExport):
             self.need_lifted(other.labels)
         box = area_box(clip(view, image.source.shape[1:]), image.source.shape[1:])
         found = next((one for one in reversed(self.areas(image_id)) if self._holds(one, t, box)), None)
+        if found is None:
+            self.need_settled(image_id)
         if found != self.area_of(image_id):
             self.leave_area(image_id)
         if found is None:

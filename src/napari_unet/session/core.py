@@ -259,6 +259,10 @@ class SessionCore(Running):
         else:
             write()
 
+    def soon(self, labels: LabelState, write: Callable[[], None]) -> None:
+        """Write in `deliver`, as soon as there is time and no stroke under way."""
+        self._waiting.append((labels, write))
+
     def record(self, title: str, image_id: str, labels: LabelState, change: TruthChange | None) -> bool:
         """Put a change that has been made into the history and tell about it."""
         if change is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from napari_unet.errors import OutputError
 from napari_unet.image.boxes import Box, inside, overlap
 from napari_unet.learning.counting import IdCounter
+from napari_unet.learning.edits import PredictionEdit
 from napari_unet.learning.identity import inherit_ids
 from napari_unet.project.pyramid import LabelPyramid
 from napari_unet.session.core import SessionCore
@@ -61,8 +63,8 @@ class PyramidWriter:
         Its labels.
     ids : IdCounter or None
         Gives ids to objects; None for classes.
-    areas : sequence of WorkedOn
-        Its work areas.
+    areas : callable
+        Returns the work areas of an image by its id, on the main thread.
     note : callable
         Gets what the labels came from once all are written.
     """
@@ -76,11 +78,12 @@ class PyramidWriter:
         image_id: str,
         pyramid: LabelPyramid,
         ids: IdCounter | None,
-        areas: Sequence[WorkedOn],
+        areas: Callable[[str], Sequence[WorkedOn]],
         note: Callable[[Origin], None],
     ) -> None:
         self._session, self._image_id, self._pyramid = session, image_id, pyramid
-        self._ids, self._areas, self._note_origin = ids, tuple(areas), note
+        self._ids, self._areas, self._note_origin = ids, tuple(areas(image_id)), note
+        self._areas_now, self._late = areas, dict[str, WorkedOn]()
         self._one_id = OneId()
         self._forgotten: set[str] = set()  # areas whose earlier predictions are no longer in the history
 
@@ -97,12 +100,15 @@ class PyramidWriter:
         labels = report.labels
         if self._ids is not None:
             labels = self._numbered(report, meeting, self._ids)
-        self._pyramid.write(report.t, report.box, labels.astype(self._pyramid.dtype, copy=False))
+        self._put(report.t, report.box, labels.astype(self._pyramid.dtype, copy=False))
         yield Written(report.t, report.box)
         for one, common in meeting:
             part = labels[inside(common, report.box)]
             for chunk, piece in chunks(inside(common, one.area.box)):
                 yield one, replace(report, t=0, box=chunk, labels=part[piece])
+
+    def _put(self, t: int, box: Box, labels: npt.NDArray[Any]) -> None:
+        self._pyramid.write(t, box, labels)
 
     def _numbered(
         self, report: LabelBlock, meeting: Sequence[tuple[WorkedOn, Box]], ids: IdCounter
@@ -137,9 +143,24 @@ class PyramidWriter:
         """Tell what was written, and write into work areas, unless a stroke is under way there: then it waits."""
         if isinstance(report, Written):
             self._session.events.pyramid_changed.emit(self._image_id, report.t, report.box)
+            self._write_late(report)
         elif isinstance(report, tuple):
             one, block = report
             self._session.when_not_stroking(one.labels, lambda: self._write(one, block))
+
+    def _write_late(self, written: Written) -> None:
+        """Write into work areas that were made after the segmentation began: `prepare` knows nothing of these."""
+        known = {one.image_id for one in self._areas}
+        for one in self._areas_now(self._image_id):
+            common = overlap(one.area.box, written.box) if one.area.t == written.t else None
+            if one.image_id not in known and common is not None:
+                self._late[one.image_id] = one
+                for chunk, _ in chunks(common):
+                    self._session.soon(one.labels, partial(self._copy, one, written.t, chunk))
+
+    def _copy(self, one: WorkedOn, t: int, box: Box) -> None:
+        labels = self._pyramid.read(t, box)
+        self._write(one, LabelBlock(0, inside(box, one.area.box), labels, provisional=False))
 
     def _write(self, one: WorkedOn, block: LabelBlock) -> None:
         if one.image_id not in self._forgotten:
@@ -148,14 +169,17 @@ class PyramidWriter:
             history = self._session.history
             history.forget(lambda step: isinstance(step, PredictionStep) and step.labels is one.labels)
             self._session.events.history_changed.emit()
-        one.labels.truth.write_prediction(block.t, block.box, block.labels)
+        self._wrote(one, one.labels.truth.write_prediction(block.t, block.box, block.labels))
         self._session.tell_places(one.image_id, one.labels, ((block.t, block.box),))
+
+    def _wrote(self, one: WorkedOn, edit: PredictionEdit) -> None:
+        """Take notice of what was written into a work area; it is no step of the history."""
 
     def finish(self, origin: Origin, then: Callable[[LabelStep | None], None] = lambda step: None) -> None:
         """Note where the labels came from; there is no step of the history."""
         self._note(origin)
         self._note_origin(origin)
-        for one in self._areas:
+        for one in (*self._areas, *self._late.values()):
             one.labels.origin = replace(origin, scores="", frames=())
         then(None)
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from napari_unet.errors import UserError
 from napari_unet.image.boxes import Box
 from napari_unet.jobs import JobRunner
 from napari_unet.jobs.writing import BackgroundWriter
 from napari_unet.learning.counting import IdCounter
+from napari_unet.project.before import Before
 from napari_unet.project.folder import WorkFolder
 from napari_unet.project.pyramid import LabelPyramid
 from napari_unet.session.describing import image_folder, origin_from_json, truth_name
@@ -21,6 +23,7 @@ from napari_unet.session.predicting import Writer
 from napari_unet.session.pyramid_writing import PyramidWriter, WorkedOn
 from napari_unet.session.reopening import Reopening, moved
 from napari_unet.session.state import Origin, TruthKey, is_instances
+from napari_unet.session.whole_writing import WholeWriter
 
 _LIMIT_BYTES = 2**27  # of labels that wait for the disk
 
@@ -33,6 +36,7 @@ class Pyramids(Reopening):
         self._pyramids: dict[tuple[str, TruthKey], LabelPyramid] = {}
         self._counters: dict[tuple[str, TruthKey], IdCounter] = {}
         self._origins: dict[tuple[str, TruthKey], Origin] = {}  # with scores, which do not outlive the session
+        self._decoded: set[str] = set()  # images to which other settings are being applied
         self._pyramid_writer = BackgroundWriter()
         self._on_disk: queue.SimpleQueue[tuple[str, int, Box]] = queue.SimpleQueue()
 
@@ -68,12 +72,17 @@ class Pyramids(Reopening):
                 found.append(WorkedOn(area_id, image.area, labels))
         return found
 
+    def need_settled(self, image_id: str) -> None:
+        """Raise a `UserError` while other settings are being applied to the labels of a large image."""
+        if image_id in self._decoded:
+            raise UserError("Other settings are being applied to this image.", "Wait until that is done, or stop it.")
+
     # ---- segmenting ----------------------------------------------------------------------------
 
-    def writer(self, image_id: str, title: str) -> Writer:
-        """Return what takes the labels of a segmentation of an image."""
+    def writer(self, image_id: str, title: str, whole: bool = False) -> Writer:
+        """Return what takes the labels of an image; see `Segmenting.writer`."""
         if not self.image(image_id).large:
-            return super().writer(image_id, title)
+            return super().writer(image_id, title, whole)
         model = self.need_model()
         pyramid = self.ensure_pyramid(image_id)
         objects = is_instances(model.header.output, self.settings.objects.connected)
@@ -83,7 +92,20 @@ class Pyramids(Reopening):
         def note(origin: Origin) -> None:
             self._origins[place] = origin
 
-        return PyramidWriter(self, image_id, pyramid, ids, self.worked_on(image_id), note)
+        def areas(image_id: str) -> list[WorkedOn]:
+            return self.worked_on(image_id) if self.pyramid(image_id) is pyramid else []
+
+        if not whole:
+            return PyramidWriter(self, image_id, pyramid, ids, areas, note)
+        self._decoded.add(image_id)
+
+        def over(before: Before, counts: bool) -> None:
+            self._decoded.discard(image_id)
+            self._pyramid_writer.put(before.forget if counts else lambda: self._bring_back(image_id, before))
+
+        # What an earlier one has left is brought back by then.
+        ready = self._pyramid_writer.finish
+        return WholeWriter(self, image_id, pyramid, ids, areas, note, Before(pyramid), ready, over)
 
     def shown_origin(self, image_id: str) -> Origin:
         """Return what the labels on screen came from; its scores are there if it was segmented in this session."""
@@ -108,7 +130,16 @@ class Pyramids(Reopening):
         pyramid = LabelPyramid(path, source.shape, dtype, source.scale_um)
         self.ids_of(image_id, key).see(int(pyramid.notes.get("last_id", 0)))
         self._pyramids[image_id, key] = pyramid
+        before = Before(pyramid)
+        if before.folder.is_dir():
+            self._pyramid_writer.put(lambda: self._bring_back(image_id, before))
+            said = f"Other settings were being applied to {source.name!r} when the program ended; they were taken back."
+            self.events.message.emit("info", said, "")
         return pyramid
+
+    def _bring_back(self, image_id: str, before: Before) -> None:
+        for t, box in before.bring_back():
+            self._on_disk.put((image_id, t, box))
 
     def put_labels(self, image_id: str, pyramid: LabelPyramid, t: int, box: Box, labels: Any) -> None:
         """Write labels into a pyramid in the background; it is told once they are there."""

@@ -165,8 +165,8 @@ class Segmenting(SessionCore):
             prepare=writer.prepare,
         )
 
-    def writer(self, image_id: str, title: str) -> Writer:
-        """Return what takes the labels of a segmentation of an image."""
+    def writer(self, image_id: str, title: str, whole: bool = False) -> Writer:
+        """Return what takes the labels of an image; if they count only as a `whole`, those of a stopped run go."""
         return PredictionWriter(self, image_id, self.ensure_labels(image_id), title)
 
     def shown_origin(self, image_id: str) -> Origin:
@@ -241,7 +241,7 @@ class Segmenting(SessionCore):
         origin = self.shown_origin(image_id)
         if origin.model is None or not origin.frames or not are_kept(origin.scores):
             raise UserError("There are no scores to decode again.", "Click Segment first.")
-        writer = self.writer(image_id, "threshold")
+        writer = self.writer(image_id, "threshold", whole=True)
         # A 2D model's frame is a plane, unless it has looked in three directions.
         flat = origin.model.ndim == 2 and all(box[0].stop - box[0].start == 1 for _, box in origin.frames)
         joined = self.settings.options.join_z
