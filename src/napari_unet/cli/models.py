@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,8 +31,8 @@ def configure(parser: argparse.ArgumentParser, name: str) -> None:
             action="append",
             default=[],
             metavar="KEY=VALUE",
-            help="Say what the file does not: normalization, activation, classes, voxel_size or argument.NAME. "
-            "It is remembered beside the file, for exactly these weights.",
+            help="Say what the file does not: normalization, activation, classes, channels, voxel_size or "
+            "argument.NAME. It is remembered beside the file, for exactly these weights.",
         )
     else:
         parser.set_defaults(run=export)
@@ -58,32 +57,21 @@ def inspect(arguments: argparse.Namespace) -> int:
 
 def remember(path: Path, said: list[str]) -> None:
     """Write what was said about a foreign file beside it, if the network can be built so."""
-    from napari_unet.model.answers import EXPECTED, SUFFIX, Answers, answers_text, parsed, read_answers
-    from napari_unet.model.families import open_weights
-    from napari_unet.model.folders import read_model
-    from napari_unet.model.packages import program_kind
-    from napari_unet.model.packages.archive import is_package
-    from napari_unet.model.programs import open_program
-    from napari_unet.model.tensorfile import HEADER_KEY
-    from napari_unet.model.weights import hash_tensors
-    from napari_unet.model.writing import replace_file
+    from napari_unet.model.answers import Answers, read_answers
+    from napari_unet.model.asking import subject_of, write_answers
+    from napari_unet.model.saying import EXPECTED, parsed
 
     wrong = [text for text in said if "=" not in text]
     if wrong or not path.exists():
         raise UserError(f"{wrong[0]!r} is no KEY=VALUE." if wrong else f"There is no file {path}.", EXPECTED)
-    kind = program_kind(path)
-    weights = None if kind is not None or is_package(path) else read_model(path)
-    if (weights is None and kind is None) or (weights is not None and HEADER_KEY in weights.metadata):
+    subject = subject_of(path)
+    if subject is None:
         raise UserError(f"{path.name} says everything itself.", "What it says can be changed by training or export.")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest() if weights is None else hash_tensors(weights.tensors)
     before = read_answers(path)
-    start = before if before is not None and before.weights == digest else Answers(digest)
+    start = before if before is not None and before.weights == subject.digest else Answers(subject.digest)
     answers = parsed({text.partition("=")[0]: text.partition("=")[2] for text in said}, start)
-    if weights is not None:
-        open_weights(weights, answers)
-    elif kind is not None:
-        open_program(path, kind, answers)
-    replace_file(path.with_name(path.name + SUFFIX), answers_text(answers).encode())
+    subject.open(answers)
+    write_answers(path, answers)
 
 
 def export(arguments: argparse.Namespace) -> int:
@@ -117,7 +105,7 @@ def facts(checkpoint: Checkpoint) -> list[tuple[str, str]]:
         ),
         ("output", f"{header.output.kind}: {', '.join(header.output.channels)} ({header.output.activation})"),
         ("classes", ", ".join(f"{k} {info.name} {info.color}" for k, info in enumerate(header.output.classes))),
-        ("normalization", _normalization(header)),
+        ("normalization", header.normalization.sentence),
         ("voxel size", " × ".join(f"{n:g}" for n in header.voxel_size) + " µm" if header.voxel_size else "unknown"),
         ("object size", f"{header.object_diameter:g} voxels wide" if header.object_diameter else "unknown"),
         ("geometry", f"divisor {_by(geometry.divisor)}, halo {_by(geometry.halo)} voxels; {exact}"),
@@ -160,19 +148,6 @@ def _architecture(header: CheckpointHeader) -> str:
         f"upsampling by {config.upsampling}",
     ]
     return ", ".join(parts + (["residual blocks"] if config.residual else []))
-
-
-def _normalization(header: CheckpointHeader) -> str:
-    how = header.normalization
-    if how.method == "percentile":
-        text = f"percentiles {how.low:g} to {how.high:g} map to 0 and 1"
-    elif how.method == "zscore":
-        text = "mean 0, standard deviation 1"
-    elif how.method == "fixed":
-        text = f"fixed: offset {how.offset}, scale {how.scale}"
-    else:
-        text = "none"
-    return text + ("" if how.per_channel else ", channels together") + (f", clipped to {how.clip}" if how.clip else "")
 
 
 def _by(numbers: tuple[int, ...]) -> str:

@@ -51,6 +51,28 @@ class Normalization:
         """Return the normalization as JSON types."""
         return asdict(self)
 
+    @property
+    def sentence(self) -> str:
+        """What is done to an image, in words.
+
+        Examples
+        --------
+        >>> Normalization("fixed", scale=(255.0,)).sentence
+        'each value less 0, divided by 255'
+        """
+        if self.method == "percentile":
+            text = f"percentiles {self.low:g} to {self.high:g} map to 0 and 1"
+        elif self.method == "zscore":
+            text = "mean 0, standard deviation 1"
+        elif self.method == "fixed":
+            less, by = (", ".join(f"{value:g}" for value in values) for values in (self.offset, self.scale))
+            text = f"each value less {less}, divided by {by}"
+        else:
+            text = "none: values as they are"
+        together = self.method in ("percentile", "zscore") and not self.per_channel
+        clipped = f", clipped to {self.clip[0]:g} … {self.clip[1]:g}" if self.clip else ""
+        return text + (", channels together" if together else "") + clipped
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Normalization:
         """Build a normalization from JSON types.

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,14 +14,11 @@ from napari_unet.errors import CheckpointError
 from napari_unet.image.normalize import Normalization
 from napari_unet.model.header import COLORS, CheckpointHeader, ClassInfo, Output
 from napari_unet.model.origin import Finding, Origin, bounds_problem
+from napari_unet.model.outputs import OBJECTS
 
 SUFFIX = ".napari-unet.json"
 MAX_BYTES = 2**20
 SCHEMA = 1
-EXPECTED = (
-    "Expected normalization=zscore, =none, =percentile:LOW:HIGH or =fixed:OFFSET:SCALE; activation=sigmoid, =softmax "
-    "or =none; classes=NAME,NAME,…; voxel_size=[Z,]Y,X in µm; or argument.NAME=VALUE of the network's constructor."
-)
 
 
 @dataclass(frozen=True)
@@ -39,6 +35,9 @@ class Answers:
         What turns the network's values into scores.
     classes : tuple of str
         Names of the classes, the background first; empty if not said.
+    channels : tuple of str
+        For a network that finds objects: what each channel is, with one ``interior`` and one ``boundary``; empty
+        if not said.
     voxel_size : tuple of float, optional
         In µm, ([Z], Y, X).
     arguments : dict
@@ -49,6 +48,7 @@ class Answers:
     normalization: Normalization | None = None
     activation: str | None = None
     classes: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
     voxel_size: tuple[float, ...] | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
 
@@ -77,55 +77,20 @@ def read_answers(path: Path) -> Answers | None:
                 **values,
                 "normalization": None if given is None else Normalization.from_dict(given),
                 "classes": tuple(values.get("classes", ())),
+                "channels": tuple(values.get("channels", ())),
                 "voxel_size": None if size is None else tuple(size),
             }
         )
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CheckpointError(
             f"{file.name}, which holds what was said about {path.name}, cannot be used: {error}.",
-            "Delete it, and say it again with: napari-unet inspect FILE --say …",
+            "Delete it; what it said is asked again in the window, or given to: napari-unet inspect FILE --say …",
         ) from error
 
 
 def answers_text(answers: Answers) -> str:
     """Return what is written beside the file."""
     return json.dumps({"schema": SCHEMA, **asdict(answers)}, indent=2)
-
-
-def parsed(said: Mapping[str, str], before: Answers) -> Answers:
-    """Add what was said, as texts, to earlier answers.
-
-    Parameters
-    ----------
-    said : mapping of str to str
-        For example ``{"normalization": "zscore", "argument.num_groups": "4"}``.
-    before : Answers
-        They stay where nothing new is said.
-
-    Raises
-    ------
-    CheckpointError
-        If a text is none of those that are expected.
-    """
-    answers = before
-    for key, text in said.items():
-        try:
-            if key == "normalization":
-                answers = replace(answers, normalization=_normalization(text))
-            elif key == "activation" and text in ("sigmoid", "softmax", "none"):
-                answers = replace(answers, activation=text)
-            elif key == "classes":
-                answers = replace(answers, classes=tuple(name.strip() for name in text.split(",")))
-            elif key == "voxel_size":
-                answers = replace(answers, voxel_size=tuple(float(length) for length in text.split(",")))
-            elif key.startswith("argument."):
-                arguments = {**answers.arguments, key.removeprefix("argument."): _value(text)}
-                answers = replace(answers, arguments=arguments)
-            else:
-                raise ValueError("it is not known")
-        except (ValueError, RecursionError) as error:
-            raise CheckpointError(f"{key}={text} cannot be understood: {error}.", EXPECTED) from error
-    return answers
 
 
 def answered(header: CheckpointHeader, answers: Answers) -> CheckpointHeader:
@@ -138,20 +103,25 @@ def answered(header: CheckpointHeader, answers: Answers) -> CheckpointHeader:
     """
     output = header.output
     said = []
-    if answers.classes:
+    if answers.channels:
+        output = Output("instances", output.activation, answers.channels, OBJECTS)
+        said.append(Finding("classes", "objects, from " + ", ".join(answers.channels), "said"))
+    elif answers.classes:
         infos = tuple(ClassInfo(name, COLORS[k % len(COLORS)]) for k, name in enumerate(answers.classes))
-        channels = output.channels if output.kind == "binary" else answers.classes
-        output = Output(output.kind, output.activation, channels, infos)
+        single = header.out_channels == 1
+        channels = ("foreground",) if single else answers.classes
+        output = Output("binary" if single else "classes", output.activation, channels, infos)
         said.append(Finding("classes", ", ".join(answers.classes), "said"))
     if answers.activation is not None:
         output = replace(output, activation=cast(Any, answers.activation))
         said.append(Finding("activation", answers.activation, "said"))
     if answers.normalization is not None:
-        said.append(Finding("normalization", answers.normalization.method, "said"))
+        said.append(Finding("normalization", answers.normalization.sentence, "said"))
     if answers.voxel_size is not None:
         said.append(Finding("voxel size", " × ".join(f"{length:g}" for length in answers.voxel_size) + " µm", "said"))
-    said += [Finding(name, str(value), "said") for name, value in answers.arguments.items()]
     origin = header.origin or Origin(header.family)
+    names = {finding.argument: finding.what for finding in origin.findings if finding.argument}
+    said += [Finding(names.get(name, name), str(value), "said", name) for name, value in answers.arguments.items()]
     kept = [finding for finding in origin.findings if finding.what not in {one.what for one in said}]
     return replace(
         header,
@@ -160,28 +130,3 @@ def answered(header: CheckpointHeader, answers: Answers) -> CheckpointHeader:
         voxel_size=answers.voxel_size or header.voxel_size,
         origin=replace(origin, findings=(*kept, *said)),
     )
-
-
-def _normalization(text: str) -> Normalization:
-    method, *numbers = text.split(":")
-    values = [float(number) for number in numbers]
-    given: dict[str, Any] = {"method": method}
-    if method == "percentile" and len(values) == 2:
-        given |= {"low": values[0], "high": values[1]}
-    elif method == "fixed" and len(values) == 2:
-        given |= {"offset": values[:1], "scale": values[1:]}
-    elif values or method not in ("zscore", "none", "percentile"):
-        raise ValueError("its numbers do not fit")
-    return Normalization.from_dict(given)
-
-
-def _value(text: str) -> Any:
-    """Return a JSON value, or the text itself where it is none."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = text
-    problem = bounds_problem(value)
-    if problem:
-        raise ValueError(problem)
-    return value

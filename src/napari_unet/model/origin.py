@@ -34,11 +34,14 @@ class Finding:
         For example ``"normalization"`` and ``"mean 0, standard deviation 1"``.
     how : {"file", "weights", "assumed", "said"}
         Stated in the file or beside it; follows from names and shapes; a guess; or said by the user.
+    argument : str
+        The argument of the network's constructor that it is, if the user can say another value.
     """
 
     what: str
     value: str
     how: How
+    argument: str = ""
 
 
 @dataclass(frozen=True)

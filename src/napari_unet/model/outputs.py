@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from napari_unet.model.header import COLORS, ClassInfo, Output
+from napari_unet.model.origin import Finding, How
+
+OBJECTS = (ClassInfo("background", COLORS[0]), ClassInfo("object", COLORS[1]))  # of every network that finds objects
 
 
 def default_classes(count: int) -> tuple[ClassInfo, ...]:
@@ -22,3 +25,8 @@ def default_output(channels: int) -> Output:
 def class_output(classes: tuple[ClassInfo, ...]) -> Output:
     """Return the output of a network with one softmax channel per class."""
     return Output("classes", "softmax", tuple(info.name for info in classes), tuple(classes))
+
+
+def classes_finding(output: Output, how: How) -> Finding:
+    """Return what the channels are taken for, and how that is known."""
+    return Finding("classes", ", ".join(info.name for info in output.classes), how)

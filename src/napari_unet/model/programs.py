@@ -22,13 +22,13 @@ from napari_unet.model.exploring import explore
 from napari_unet.model.fitting import Fitted, program_tensors
 from napari_unet.model.header import CheckpointHeader, Output
 from napari_unet.model.onnxnet import OnnxNetwork
-from napari_unet.model.outputs import default_output
+from napari_unet.model.origin import Finding, Origin
+from napari_unet.model.outputs import classes_finding, default_output
 from napari_unet.model.program import TENSOR, Kind, Program
 from napari_unet.model.scripted import load_script
 from napari_unet.model.tensorfile import DAMAGED, MAX_FILE_BYTES, header_of, read_table
 from napari_unet.model.weights import hash_tensors, screen_tensors
 
-ASSUMED = "assumed: percentiles 1 to 99.8 of each image map to 0 and 1; the file does not say how images are normalized"
 FAMILIES = {"torchscript": "TorchScript", "onnx": "ONNX"}
 
 
@@ -58,18 +58,21 @@ def open_program(path: Path, kind: Kind, given: Answers | None = None) -> Checkp
     network = make_network(kind, content, sha256, path.name)
     found = explore(network, getattr(network, "shape", ()), path.name)
     output = default_output(found.out_channels)
-    notes = {"assumed": ASSUMED, "training": Program(kind, sha256, path.name, found.sizes).sentence}
+    program = Program(kind, sha256, path.name, found.sizes)
+    if found.activation == "none":
+        output = replace(output, activation="none")
     header = CheckpointHeader(
         name=path.stem,
         config=None,
         normalization=Normalization(),
-        output=Output(output.kind, "none", output.channels, output.classes) if found.activation == "none" else output,
-        provenance={"source": f"a plain {FAMILIES[kind]} file", **notes},
+        output=output,
+        provenance={"source": f"a plain {FAMILIES[kind]} file", "training": program.sentence},
         family=FAMILIES[kind],
         ndim=found.ndim,
         in_channels=found.in_channels,
         out_channels=found.out_channels,
-        program=Program(kind, sha256, path.name, found.sizes),
+        program=program,
+        origin=Origin(FAMILIES[kind], findings=_assumed(output)),
     )
     answers = given or read_answers(path)
     if answers is not None:
@@ -80,6 +83,13 @@ def open_program(path: Path, kind: Kind, given: Answers | None = None) -> Checkp
             )
         header = answered(header, answers)
     return with_program(network, header, content)
+
+
+def _assumed(output: Output) -> tuple[Finding, ...]:
+    """Return what is taken for granted about a program; that its values are scores was seen when it was tried."""
+    activation = Finding("activation", output.activation, "weights" if output.activation == "none" else "assumed")
+    found = (Finding("normalization", Normalization().sentence, "assumed"), activation)
+    return (*found, classes_finding(output, "assumed")) if len(output.channels) > 1 else found
 
 
 def make_network(

@@ -45,7 +45,8 @@ def build(weights: Weights) -> Checkpoint:
     low, high = _clip(weights.beside.get("clip_threshold"))
     findings = (
         Finding("upsampling", config.upsampling, "weights"),
-        Finding("activation", f"leaky ReLU of {SLOPE}, at the end sigmoid", "assumed"),
+        Finding("layers", f"leaky ReLU of {SLOPE}", "assumed"),
+        Finding("activation", "sigmoid", "assumed"),
         Finding("normalization", f"percentiles {low:g} to {high:g} map to 0 and 1", "assumed"),
     )
     known = Known(

@@ -124,6 +124,6 @@ def borrowed_checkpoint(
         in_channels=in_channels,
         out_channels=out_channels,
         blueprint=replace(blueprint, reach=reach),
-        origin=origin_of(blueprint.family, weights, known),
+        origin=origin_of(blueprint.family, weights, known, out_channels),
     )
     return Checkpoint(network, header)

@@ -7,15 +7,16 @@ values are taken from it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 from napari_unet.image.normalize import Normalization
 from napari_unet.model.header import COLORS, ClassInfo, Output
-from napari_unet.model.origin import How
-from napari_unet.model.outputs import class_output, default_output
+from napari_unet.model.origin import Finding, How
+from napari_unet.model.outputs import class_output, classes_finding, default_output
 
 CONFIGURATIONS = ("configs/inference.json", "configs/train.json")
+ACTIVATIONS = ("softmax", "sigmoid")
 BY_RANGE = ("ScaleIntensityRange", "ScaleIntensityRanged")
 
 
@@ -33,20 +34,29 @@ class Bundle:
         Index of an output channel, as a text → its name.
     transforms : list of dict
         How images are prepared.
+    afterwards : list of dict
+        What is done with the network's values.
     """
 
     network: str = ""
     arguments: dict[str, Any] = field(default_factory=dict)
     channels: dict[str, str] = field(default_factory=dict)
     transforms: list[dict[str, Any]] = field(default_factory=list)
+    afterwards: list[dict[str, Any]] = field(default_factory=list)
 
-    def output(self, count: int) -> tuple[Output, How]:
+    def output(self, count: int) -> tuple[Output, tuple[Finding, ...]]:
         """Return what the channels of a network with so many mean, and how that is known."""
         names = [self.channels.get(str(index), "") for index in range(count)]
+        output = default_output(count)
+        how: How = "assumed"
         if count > 1 and all(names) and len(set(names)) == count:
             infos = (ClassInfo(name, COLORS[index % len(COLORS)]) for index, name in enumerate(names))
-            return class_output(tuple(infos)), "file"
-        return default_output(count), "assumed"
+            output, how = class_output(tuple(infos)), "file"
+        stated = next((name for step in self.afterwards for name in ACTIVATIONS if step.get(name) is True), None)
+        if stated is not None:
+            output = replace(output, activation=cast(Any, stated))
+        activation = Finding("activation", output.activation, "assumed" if stated is None else "file")
+        return output, (activation, *((classes_finding(output, how),) if count > 1 else ()))
 
     def normalization(self) -> tuple[Normalization, How]:
         """Return how images are prepared, and how that is known."""
@@ -69,18 +79,22 @@ def bundle_of(documents: dict[str, Any]) -> Bundle:
     """Read the documents of a bundle."""
     network: dict[str, Any] = {}
     transforms: list[dict[str, Any]] = []
+    afterwards: list[dict[str, Any]] = []
     for name in CONFIGURATIONS:
         document = documents.get(name)
         if not isinstance(document, dict):
             continue
         network = network or next(_networks(document), {})
-        found = document.get("preprocessing")
-        steps = found.get("transforms") if isinstance(found, dict) else None
-        if isinstance(steps, list) and not transforms:
-            transforms = [step for step in steps if isinstance(step, dict)]
+        transforms = transforms or _steps(document.get("preprocessing"))
+        afterwards = afterwards or _steps(document.get("postprocessing"))
     target = str(network.get("_target_", "")).rpartition(".")[2]
     arguments = {key: value for key, value in network.items() if not key.startswith("_") and _is_plain(value)}
-    return Bundle(target, arguments, _channels(documents.get("configs/metadata.json")), transforms)
+    return Bundle(target, arguments, _channels(documents.get("configs/metadata.json")), transforms, afterwards)
+
+
+def _steps(composed: Any) -> list[dict[str, Any]]:
+    steps = composed.get("transforms") if isinstance(composed, dict) else None
+    return [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
 
 
 def _networks(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

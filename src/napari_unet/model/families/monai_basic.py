@@ -44,7 +44,7 @@ def build(weights: Weights) -> Checkpoint:
     config, findings = infer_config(weights, stated)
     normalization, how = bundle.normalization()
     output, meant = bundle.output(config.out_channels)
-    findings += (Finding("normalization", normalization.method, how), Finding("classes", output.kind, meant))
+    findings += (Finding("normalization", normalization.sentence, how), *meant)
     return own_checkpoint(NAME, weights, config, names_of(config), Known("BasicUNet", normalization, output, findings))
 
 
@@ -104,7 +104,7 @@ def infer_config(weights: Weights, stated: dict[str, object]) -> tuple[UNetConfi
     return config, (
         Finding("upsampling", config.upsampling, "weights"),
         Finding("norm", config.norm, "file" if "norm" in stated else how),  # type: ignore[arg-type]
-        Finding("activation", f"leaky ReLU of {config.slope:g}", "assumed" if slope is None else "file"),
+        Finding("layers", f"leaky ReLU of {config.slope:g}", "assumed" if slope is None else "file"),
     )
 
 

@@ -46,11 +46,11 @@ def build(weights: Weights) -> Checkpoint:
     normalization, how = bundle.normalization()
     output, meant = bundle.output(arguments["out_channels"])
     findings = (
-        Finding("channels", "-".join(map(str, arguments["filters"])), "weights"),
+        Finding("features", "-".join(map(str, arguments["filters"])), "weights"),
         Finding("strides", str(arguments["strides"]), "file" if "strides" in stated else "weights"),
         Finding("norm", str(arguments["norm_name"]), "file" if "norm_name" in stated else "assumed"),
-        Finding("normalization", normalization.method, how),
-        Finding("classes", output.kind, meant),
+        Finding("normalization", normalization.sentence, how),
+        *meant,
     )
     ndim = arguments["spatial_dims"]
     divisor = [1] * ndim

@@ -52,7 +52,7 @@ def build(weights: Weights) -> Checkpoint:
         ) from error
     normalization, how = bundle.normalization()
     output, meant = bundle.output(arguments["out_channels"])
-    findings += (Finding("normalization", normalization.method, how), Finding("classes", output.kind, meant))
+    findings += (Finding("normalization", normalization.sentence, how), *meant)
     ndim = arguments["spatial_dims"]
     blueprint = Blueprint(NAME, "UNet", arguments, _divisor(arguments["strides"], ndim))
     known = Known("UNet", normalization, output, findings)
@@ -101,7 +101,7 @@ def _arguments(tensors: Mapping[str, Tensor], stated: dict[str, Any]) -> tuple[d
         "num_res_units": units,
         "bias": f"{blocks[0]}{unit}conv.bias" in tensors,
     }
-    findings = [Finding("channels", "-".join(map(str, arguments["channels"])), "weights")]
+    findings = [Finding("features", "-".join(map(str, arguments["channels"])), "weights")]
     guesses = {
         "strides": _strides(tensors, blocks, residual),
         "norm": _norm(tensors, f"{blocks[0]}{unit}adn.N"),
@@ -109,7 +109,7 @@ def _arguments(tensors: Mapping[str, Tensor], stated: dict[str, Any]) -> tuple[d
     }
     for name, (value, how) in guesses.items():
         arguments[name] = stated.get(name, value)
-        findings.append(Finding(name, str(arguments[name]), "file" if name in stated else how))
+        findings.append(Finding(name, str(arguments[name]), "file" if name in stated else how, name))
     arguments |= {name: stated[name] for name in ARGUMENTS if name in stated}
     return arguments, tuple(findings)
 

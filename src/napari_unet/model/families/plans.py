@@ -172,7 +172,7 @@ class Plans:
         if any(self.configuration.get("use_mask_for_norm") or ()):
             found.append(Finding("mask", "images were normalized inside a mask, which is not done here", "file"))
         how = "file" if isinstance(self.dataset.get("labels"), dict) else "assumed"
-        found.append(Finding("labels", ", ".join(self.dataset.get("labels") or ()) or "one per channel", how))  # type: ignore[arg-type]
+        found.append(Finding("classes", ", ".join(self.dataset.get("labels") or ()) or "one per channel", how))  # type: ignore[arg-type]
         return tuple(found)
 
 

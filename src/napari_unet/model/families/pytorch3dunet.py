@@ -196,14 +196,14 @@ def _known(weights: Weights, stated: dict[str, Any], plain: bool) -> tuple[Known
     flat = weights.tensors[HEAD].ndim == 4
     findings = [Finding("levels", str(len(_levels(weights))), "weights")]
     order, how = _order(weights, stated)
-    findings.append(Finding("layer order", order, how))
+    findings.append(Finding("layer order", order, how, "layer_order"))
     groups = stated.get("num_groups") if isinstance(stated.get("num_groups"), int) else None
     if "g" in order:
-        findings.append(Finding("groups", str(groups or 8), "file" if groups else "assumed"))
+        findings.append(Finding("groups", str(groups or 8), "file" if groups else "assumed", "num_groups"))
     activation, how = _activation(stated, out)
     findings.append(Finding("activation", activation, how))
     normalization, how = _normalization(stated.get("raw") or [])
-    findings.append(Finding("normalization", normalization.method, how))
+    findings.append(Finding("normalization", normalization.sentence, how))
     default = "ResidualUNet" if not plain else "UNet"
     output = default_output(out)
     known = Known(

@@ -23,6 +23,7 @@ from napari_unet.model.config import UNetConfig
 from napari_unet.model.geometry import level_steps
 from napari_unet.model.header import CheckpointHeader, Output
 from napari_unet.model.origin import Finding, Origin
+from napari_unet.model.outputs import classes_finding
 from napari_unet.model.reach import check_run
 from napari_unet.model.reading import Weights
 from napari_unet.model.unet import UNet
@@ -113,12 +114,15 @@ def header_of(family: str, weights: Weights, config: UNetConfig, network: UNet, 
         ndim=config.ndim,
         in_channels=config.in_channels,
         out_channels=config.out_channels,
-        origin=origin_of(family, weights, known),
+        origin=origin_of(family, weights, known, config.out_channels),
     )
 
 
-def origin_of(family: str, weights: Weights, known: Known) -> Origin:
-    """Return what is needed to write the weights back."""
+def origin_of(family: str, weights: Weights, known: Known, channels: int) -> Origin:
+    """Return what is needed to write the weights back; that nobody names several channels is said here."""
+    findings = known.findings
+    if channels > 1 and all(finding.what != "classes" for finding in findings):
+        findings += (classes_finding(known.output or default_output(channels), "assumed"),)
     return Origin(
         family=family,
         variant=known.variant,
@@ -128,7 +132,7 @@ def origin_of(family: str, weights: Weights, known: Known) -> Origin:
         beside=weights.beside,
         documents=weights.documents,
         details=known.details,
-        findings=known.findings,
+        findings=findings,
     )
 
 

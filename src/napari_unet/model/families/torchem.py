@@ -7,6 +7,7 @@ what comes from below is concatenated first.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from torch import Tensor
@@ -52,10 +53,10 @@ def build(weights: Weights) -> Checkpoint:
     output = default_output(config.out_channels)
     if activation is not None:
         output = Output(output.kind, activation, output.channels, output.classes)
-    scaled = "file" if "scale_factors" in stated else "assumed" if config.ndim == 3 else "weights"
+    scaled: How = "file" if "scale_factors" in stated else "assumed" if config.ndim == 3 else "weights"
     findings = (
         Finding("norm", config.norm + ("" if config.affine else " without weights"), how),
-        Finding("pooling", str(config.poolings), scaled),  # type: ignore[arg-type]
+        Finding("pooling", json.dumps(config.poolings), scaled, "scale_factors"),
         Finding("activation", output.activation, known_by),
         Finding("normalization", "mean 0, standard deviation 1, as its loaders do", "assumed"),
     )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Literal, cast
 
 from napari_unet.model.header import COLORS, ClassInfo, Output
-from napari_unet.model.outputs import class_output, default_output
+from napari_unet.model.outputs import OBJECTS, class_output, default_output
 from napari_unet.model.packages.description import TensorInfo
 
 BOUNDARY = ("boundary", "boundaries", "border", "borders", "edge", "edges", "membrane", "membranes", "contour")
 FOREGROUND = ("foreground", "interior", "nuclei", "nucleus", "cell", "cells", "object", "objects", "mask", "body")
-OBJECTS = (ClassInfo("background", COLORS[0]), ClassInfo("object", COLORS[1]))
 
 Activation = Literal["sigmoid", "softmax", "none"]
 
