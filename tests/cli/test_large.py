@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import csv
-from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
 
 from napari_unet.cli import large
-from napari_unet.errors import OutputError
 from napari_unet.inference.labels import agreement, blocks
 from napari_unet.inference.labels.keeping import ScoreStore
 from napari_unet.io.images import open_image, read_image
@@ -128,7 +126,7 @@ def test_a_changed_image_is_segmented_from_the_beginning(call, models, big, tmp_
     out = tmp_path / "out"
     command = ["segment", big, "-m", models["instances"], "-o", out, "--device", "cpu"]
     with monkeypatch.context() as patch:
-        patch.setattr(large, "_put_in_place", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(large, "put_in_place", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with contextlib.suppress(KeyboardInterrupt):
             call(*command)
     assert [path.name for path in out.iterdir()] == [".big_labels.partial"]
@@ -139,22 +137,25 @@ def test_a_changed_image_is_segmented_from_the_beginning(call, models, big, tmp_
     assert read_image(out / "big_labels.zarr").shape == (1, 1, 200, 300)
 
 
-def test_the_old_labels_stay_when_the_new_ones_cannot_be_put_in_place(tmp_path, monkeypatch):
-    target, folder = tmp_path / "a_labels.zarr", tmp_path / ".a_labels.partial"
-    for path, text in ((target, "old"), (folder / "labels.zarr", "new")):
-        path.mkdir(parents=True)
-        (path / "zarr.json").write_text(text)
-    rename = Path.rename
+def test_labels_that_are_there_are_replaced_only_when_asked(call, models, big, tmp_path):
+    command = ["segment", big, "-m", models["instances"], "-o", tmp_path / "out", "--format", "ome-zarr"]
+    assert call(*command).code == 0
+    there = tmp_path / "out" / "big_labels.zarr"
+    before = read_labels(there)[0]
+    said = call(*command, "--min-size", "100000")
+    assert said.code == 1 and "in the way" in said.err and "--overwrite" in said.err
+    np.testing.assert_array_equal(read_labels(there)[0], before)
+    assert call(*command, "--min-size", "100000", "--overwrite").code == 0
+    assert not read_labels(there)[0].any()
 
-    def refused(path, to):
-        if path.name == "labels.zarr":
-            raise PermissionError(13, "Permission denied")
-        return rename(path, to)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "rename", refused)
-        with pytest.raises(OutputError, match="cannot be put to .* Permission denied"):
-            large._put_in_place(folder / "labels.zarr", target, overwrite=True)
-    assert (target / "zarr.json").read_text() == "old"
-    large._put_in_place(folder / "labels.zarr", target, overwrite=True)
-    assert (target / "zarr.json").read_text() == "new"
+def test_a_folder_of_another_kind_is_never_replaced(call, models, big, tmp_path):
+    there = tmp_path / "out" / "big_labels.zarr"
+    there.mkdir(parents=True)
+    (there / "thesis.txt").write_text("years")
+    command = ["segment", big, "-m", models["instances"], "-o", tmp_path / "out", "--format", "ome-zarr"]
+    for more in ([], ["--overwrite"]):
+        said = call(*command, *more)
+        assert said.code == 1 and "big_labels.zarr" in said.err
+    assert (there / "thesis.txt").read_text() == "years"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["big_labels.zarr"]

@@ -17,6 +17,7 @@ from napari_unet.inference.labels.keeping import VOLUME_CHUNK
 from napari_unet.inference.labels.objects import ObjectSettings
 from napari_unet.inference.large import LargeResult, needs_disk, segment_large
 from napari_unet.io.budget import in_words
+from napari_unet.io.folders import need_free, put_in_place
 from napari_unet.io.omezarr import note_provenance
 from napari_unet.jobs import JobContext
 from napari_unet.project.pyramid import CHUNK, LabelPyramid
@@ -128,6 +129,7 @@ def segment_to_zarr(
         As `segment_large` does, or if the folder cannot be written.
     """
     folder = work_folder(request.target)
+    need_free(request.target, request.overwrite)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -161,25 +163,6 @@ def segment_to_zarr(
         raise OutputError("The segmentation was stopped.", "Run the same command again to go on.")
     check()
     note_provenance(folder / _PARTIAL, request.provenance)
-    _put_in_place(folder / _PARTIAL, request.target, request.overwrite)
+    put_in_place(folder / _PARTIAL, request.target, request.overwrite)
     shutil.rmtree(folder, ignore_errors=True)
     return result
-
-
-def _put_in_place(made: Path, target: Path, overwrite: bool) -> None:
-    """Rename a finished folder; one that is in the way goes only after that."""
-    if target.exists() and not overwrite:
-        raise OutputError(f"The folder {str(target)!r} already exists.", "Add --overwrite to replace it.")
-    old = made.with_name("replaced.zarr")
-    try:
-        if target.exists():
-            target.rename(old)
-        try:
-            made.rename(target)
-        except OSError:
-            if old.exists():  # what was there is no part of the work: it is never left where the next run tidies up
-                old.rename(target)
-            raise
-    except OSError as error:
-        raise OutputError(f"The labels cannot be put to {str(target)!r}: {error.strerror}.", "Try again.") from error
-    shutil.rmtree(old, ignore_errors=True)

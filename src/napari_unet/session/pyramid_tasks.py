@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.errors import OutputError
+from napari_unet.io.folders import need_free, put_in_place
 from napari_unet.io.omezarr import note_provenance
 from napari_unet.jobs import JobContext
 
@@ -41,10 +41,7 @@ def copy_pyramid(context: JobContext, request: CopyRequest) -> str:
     """Copy a pyramid, all of it or nothing; return where it is."""
     target = Path(request.target)
     partial = target.with_name(f".{target.name}.partial")
-    if target.exists() and not request.overwrite:
-        raise OutputError(f"'{target}' exists already.", "Choose another name.")
-    if target.exists() and not (target / "zarr.json").is_file():
-        raise OutputError(f"'{target}' is no Zarr folder; it is not replaced.", "Choose another name.")
+    need_free(target, request.overwrite)
     files = [path for path in Path(request.folder).rglob("*") if path.is_file()]
     provenance: Mapping[str, Any] = json.loads(request.provenance)
     try:
@@ -56,9 +53,7 @@ def copy_pyramid(context: JobContext, request: CopyRequest) -> str:
             shutil.copyfile(path, copy)
             context.progress(done + 1, len(files), "copying the labels")
         note_provenance(partial, provenance)
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(partial, target)
+        put_in_place(partial, target, request.overwrite)
     except OSError as error:
         raise OutputError(
             f"The labels cannot be written to '{target}': {error.strerror or error}.", "Choose another folder."

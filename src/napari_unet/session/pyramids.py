@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import traceback
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from napari_unet.project.before import Before
 from napari_unet.project.folder import WorkFolder
 from napari_unet.project.pyramid import LabelPyramid
 from napari_unet.session.describing import image_folder, origin_from_json, truth_name
+from napari_unet.session.large import AREA_VOXELS
 from napari_unet.session.predicting import Writer
 from napari_unet.session.pyramid_writing import PyramidWriter, WorkedOn
 from napari_unet.session.reopening import Reopening, moved
@@ -62,6 +64,19 @@ class Pyramids(Reopening):
         """Return what the labels of a large image came from."""
         pyramid = self.pyramid(image_id)
         return Origin() if pyramid is None else origin_from_json(pyramid.notes.get("origin"))
+
+    def lost_by_segmenting(self, image_id: str) -> str:
+        """Return which labels of a large image would be replaced for good, as a sentence; empty if none of weight.
+
+        Those of a small one are there again in seconds, and a run that was stopped is gone on with.
+        """
+        image, made_by = self.image(image_id), self.pyramid_origin(image_id).model
+        if made_by is None or image_id in self._unfinished or prod(image.source.shape) <= AREA_VOXELS:
+            return ""
+        return (
+            f"{image.source.name!r} has labels by the model {made_by.name!r}. To segment all of it replaces what you "
+            "have not corrected, and cannot be undone."
+        )
 
     def worked_on(self, image_id: str) -> list[WorkedOn]:
         """Return the work areas of a large image that have labels under the current model's meaning, oldest first."""

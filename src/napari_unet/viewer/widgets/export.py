@@ -106,17 +106,19 @@ class ExportSection(Section):
     def _ask(self, title: str, kind: str, name: str) -> tuple[str, bool]:
         """Return a path, empty if there is none, and whether an existing file of this name may go.
 
-        The file dialog asks that, but about the name as it was typed: about a name that is completed
-        here, the question comes here.
+        The file dialog asks that, but about files, and about the name as it was typed: about a folder, and about
+        a name that is completed here, the question comes here.
         """
         layer = self.link.image.layer
         folder = Path(layer.source.path).parent if layer is not None and layer.source.path else Path()
         safe = "".join(c if c.isalnum() or c in " ._-+[]()" else "_" for c in name)
         path, chosen = QFileDialog.getSaveFileName(self, title, str(folder / safe), kind)
         suffix = chosen.rpartition("*")[2].rstrip(")") or Path(safe).suffix
-        if not path or Path(path).suffix:
+        if not path:
+            return "", False
+        if Path(path).suffix and not Path(path).is_dir():
             return path, True
-        path = f"{path}{suffix}"
+        path = path if Path(path).suffix else f"{path}{suffix}"
         if not Path(path).exists():
             return path, False
         question = f"{Path(path).name} exists already. Replace it?"

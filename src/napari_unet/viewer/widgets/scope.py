@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QMessageBox, QPushButton, QWidget
 
 from napari_unet.viewer.layers import level_of, level_sizes
 from napari_unet.viewer.levels import choose_level
@@ -51,7 +51,14 @@ class ScopeChoice(QWidget):
         return str(self.choice.currentData())
 
     def segment(self) -> None:
-        """Segment what is chosen."""
+        """Segment what is chosen; ask first where that replaces what hours have made."""
+        base = self.link.image.base_id
+        lost = "" if base is None or self.scope != ALL else self.link.session.lost_by_segmenting(base)
+        if (
+            lost
+            and QMessageBox.question(self, "Segment", f"{lost} Segment it again?") != QMessageBox.StandardButton.Yes
+        ):
+            return
         self.link.segment(only_view=self.scope == VIEW, only_area=self.scope == AREA)
 
     def _fill(self, with_area: bool) -> None:
