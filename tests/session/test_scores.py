@@ -11,6 +11,7 @@ from tests.session.conftest import blobs
 from tests.session.test_session import box, stroke
 
 from napari_unet.image.source import ImageSource
+from napari_unet.inference.labels.keeping import are_kept
 
 
 @pytest.fixture
@@ -68,3 +69,21 @@ def test_older_scores_go(opened):
         session.segment(image_id)
     assert len(list((session.folder.path / "scores").glob("*.npy"))) <= 4
     assert Path(session.labels(image_id).origin.scores).is_file()
+
+
+def test_after_a_move_undo_finds_the_scores_of_before(opened, tmp_path) -> None:
+    session, image_id, _ = opened
+    first = session.labels(image_id).truth.labels.copy()
+    session.segment(image_id)
+    session.segment(image_id)
+    session.undo()  # one step to each side
+    session.move_project(tmp_path / "elsewhere")
+    for step in (session.undo, session.redo, session.redo):
+        step()
+        scores = session.labels(image_id).origin.scores
+        assert are_kept(scores) and Path(scores).is_relative_to(tmp_path / "elsewhere")
+    session.undo()
+    session.decode(image_id, replace(session.settings.objects, min_size=10**6))
+    assert not session.labels(image_id).truth.labels.any()
+    session.decode(image_id, replace(session.settings.objects, min_size=0))
+    np.testing.assert_array_equal(session.labels(image_id).truth.labels > 0, first > 0)

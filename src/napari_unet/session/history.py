@@ -71,6 +71,11 @@ class History:
         self._done = [step for step in self._done if not is_gone(step)]
         self._undone = [step for step in self._undone if not is_gone(step)]
 
+    def change(self, changed: Callable[[Step], Step]) -> None:
+        """Put another step in the place of each, such as one that knows where files are now."""
+        self._done = [changed(step) for step in self._done]
+        self._undone = [changed(step) for step in self._undone]
+
     @property
     def newest(self) -> Step | None:
         """The step that undo would take back."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import traceback
-from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,9 @@ from napari_unet.session.describing import image_folder, origin_from_json, truth
 from napari_unet.session.large import AREA_VOXELS
 from napari_unet.session.predicting import Writer
 from napari_unet.session.pyramid_writing import PyramidWriter, WorkedOn
-from napari_unet.session.reopening import Reopening, moved
+from napari_unet.session.reopening import Reopening
 from napari_unet.session.state import Origin, TruthKey, is_instances
+from napari_unet.session.steps import origin_moved
 from napari_unet.session.whole_writing import WholeWriter
 
 _LIMIT_BYTES = 2**27  # of labels that wait for the disk
@@ -214,7 +214,7 @@ class Pyramids(Reopening):
     def _rebase(self, old: Path, new: Path) -> None:
         super()._rebase(old, new)
         for place, origin in tuple(self._origins.items()):
-            self._origins[place] = replace(origin, scores=moved(origin.scores, old, new))
+            self._origins[place] = origin_moved(origin, old, new)
 
     def _leave(self) -> None:
         super()._leave()

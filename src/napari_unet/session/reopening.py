@@ -13,7 +13,7 @@ from napari_unet.project.store import Store
 from napari_unet.session.describing import view_from_json
 from napari_unet.session.restoring import OWN, Restoring
 from napari_unet.session.state import ModelVersion
-from napari_unet.session.steps import ModelStep
+from napari_unet.session.steps import ModelStep, PredictionStep, moved, origin_moved
 
 
 class Reopening(Restoring):
@@ -190,7 +190,8 @@ class Reopening(Restoring):
         for image_id, scores in tuple(self._unfinished.items()):
             self._unfinished[image_id] = moved(scores, old, new)
         for labels in (labels for image in self.images.values() for labels in image.labels.values()):
-            labels.origin = replace(labels.origin, scores=moved(labels.origin.scores, old, new))
+            labels.origin = origin_moved(labels.origin, old, new)
+        self.history.change(lambda step: step.moved(old, new) if isinstance(step, PredictionStep) else step)
         for image_id, copy in tuple(self._copies.items()):
             path = new / Path(copy).relative_to(old)
             self._copies[image_id] = str(path)
@@ -200,8 +201,3 @@ class Reopening(Restoring):
                 self._kept[image_id] = again.data
                 self.replace_image(image_id, again)
         self.events.model_changed.emit()
-
-
-def moved(path: str, old: Path, new: Path) -> str:
-    """Return where a file is after its folder was moved; one that lay elsewhere has stayed."""
-    return str(new / Path(path).relative_to(old)) if Path(path).is_relative_to(old) else path

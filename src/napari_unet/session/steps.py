@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.learning.edits import Step as TruthChange
@@ -53,6 +54,10 @@ class PredictionStep(LabelStep):
         self.labels.origin = self.after
         super().redo()
 
+    def moved(self, old: Path, new: Path) -> PredictionStep:
+        """Return the step as it is once the project was moved: its scores lie elsewhere."""
+        return replace(self, before=origin_moved(self.before, old, new), after=origin_moved(self.after, old, new))
+
 
 @dataclass(frozen=True)
 class ModelStep:
@@ -71,3 +76,13 @@ class ModelStep:
     def redo(self) -> None:
         """Take the model after again."""
         self.session.set_model(self.after)
+
+
+def origin_moved(origin: Origin, old: Path, new: Path) -> Origin:
+    """Return what a prediction came from after its project was moved."""
+    return replace(origin, scores=moved(origin.scores, old, new))
+
+
+def moved(path: str, old: Path, new: Path) -> str:
+    """Return where a file is after its folder was moved; one that lay elsewhere has stayed."""
+    return str(new / Path(path).relative_to(old)) if Path(path).is_relative_to(old) else path
