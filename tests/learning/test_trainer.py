@@ -4,9 +4,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from napari_unet.errors import DeviceError, TrainingError
 from napari_unet.image.normalize import Normalization
+from napari_unet.learning.preparation import patch_size
 from napari_unet.learning.samples import TrainingRegion, hold_back
 from napari_unet.learning.trainer import Trainer, TrainSettings
 from napari_unet.model.checkpoint import Checkpoint, default_classes
@@ -174,6 +177,34 @@ def test_an_infinite_loss_is_tried_once_more_and_then_an_error():
         checkpoint.network.head.weight.fill_(float("nan"))
     with pytest.raises(TrainingError, match="diverged"):
         finish(Trainer(checkpoint, [region()], settings=QUICK))
+
+
+def test_a_gradient_that_is_no_number_does_not_reach_the_weights():
+    """The loss may be finite: what the backward pass of one layer returns once is enough to spoil all weights."""
+    trainer = Trainer(model(), [region()], settings=QUICK)
+    wrong = iter([1.0, 1.0, math.nan])
+    weight = trainer._learner.network.head.weight
+    weight.register_hook(lambda gradient: gradient * next(wrong, 1.0))
+    result, _ = finish(trainer)
+    assert result.steps == QUICK.steps
+    assert all(torch.isfinite(tensor).all() for tensor in result.checkpoint.network.state_dict().values())
+
+
+@given(
+    depth=st.integers(1, 40), levels=st.integers(2, 5), wanted=st.sampled_from([None, (8, 32, 32)]), flat=st.booleans()
+)
+def test_no_level_of_a_3d_network_gets_two_planes(depth, levels, wanted, flat):
+    """Two planes are what torch's convolutions in bfloat16 give wrong gradients for."""
+    pooling = ((1, 2, 2) if flat else (2, 2, 2),) * (levels - 1)
+    config = UNetConfig(ndim=3, features=(2,) * levels, pooling=pooling)
+    checkpoint = Checkpoint.from_config(config, default_classes(2), name="deep")
+    shape = (depth, 20, 20)
+    image, known = np.zeros((1, *shape), np.float32), np.ones(shape, bool)
+    crop = TrainingRegion(
+        image=image, labels=np.zeros(shape, int), known=known, weight=None, image_id="", t=0, origin=(0, 0, 0)
+    )
+    planes = patch_size(wanted, [crop], checkpoint)[0]
+    assert 2 not in [planes if flat else planes // 2**level for level in range(levels)]
 
 
 def test_when_memory_runs_out_batch_and_patch_shrink():

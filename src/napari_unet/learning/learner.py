@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import replace
@@ -79,7 +80,7 @@ class Learner:
             self.parent = self._placed(deepcopy(self.checkpoint.network).float()).eval().requires_grad_(False)
 
     def step(self, batch: Batch, rate: float, freeze: bool = True, rehearsed: Rehearsed | None = None) -> float:
-        """Take one step and return the loss.
+        """Take one step and return the loss; where it or its gradient is no number, take none and return that.
 
         Parameters
         ----------
@@ -122,9 +123,10 @@ class Learner:
                 loss = loss + self.anchor * anchor_loss(logits, before, ~known, activation)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-            value = float(loss.detach())
-            if np.isfinite(value):
-                nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
+            norm = nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
+            # A finite loss may have gradients that are not, and these would stay in all weights.
+            value = float(loss.detach()) if torch.isfinite(norm) else math.nan
+            if math.isfinite(value):
                 self.optimizer.step()
                 self.step_count += 1
                 self._follow()

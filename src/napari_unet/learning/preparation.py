@@ -11,6 +11,10 @@ import numpy as np
 from napari_unet.errors import TrainingError
 from napari_unet.learning.samples import PATCH, TrainingRegion
 
+# Voxels that the coarsest level has at least, (z, y, x). One alone has no variance to normalize by; and for two planes
+# the bfloat16 convolutions of torch 2.13's CPU build (oneDNN) give weight gradients with values of unwritten memory.
+LEAST_COARSE = (3, 2, 2)
+
 if TYPE_CHECKING:
     from napari_unet.model.checkpoint import Checkpoint
 
@@ -70,8 +74,7 @@ def patch_size(
     size = []
     for axis, step in enumerate(steps):
         n = min(PATCH[ndim][axis], int(largest[axis])) if wanted is None else wanted[axis]
-        # At least two voxels at the coarsest level: one alone has no variance to normalize by.
-        size.append(max(-(-n // step), 2) * step)
+        size.append(max(-(-n // step), LEAST_COARSE[axis]) * step)
     if ndim == 2:
         size[0] = 1
     if wanted is None:

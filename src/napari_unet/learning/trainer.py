@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.errors import DeviceError, TrainingError, UserError
-from napari_unet.learning.preparation import check_classes, matched, mean, patch_size
+from napari_unet.learning.preparation import LEAST_COARSE, check_classes, matched, mean, patch_size
 from napari_unet.learning.rehearsal import rehearsal_for
 from napari_unet.learning.reports import TrainReport, TrainResult
 from napari_unet.learning.sampler import Batch, Sampler
@@ -256,7 +256,8 @@ class Trainer:
         self._learner.release()
         steps = (1,) * (3 - self._learner.header.ndim) + tuple(self._learner.checkpoint.geometry.divisor)
         smaller = tuple(
-            max(-(-n // (2 * step)) * step, min(n, SMALLEST_PATCH)) for n, step in zip(self._patch, steps, strict=True)
+            max(-(-n // (2 * step)) * step, min(n, max(SMALLEST_PATCH, least * step)))
+            for n, step, least in zip(self._patch, steps, LEAST_COARSE, strict=True)
         )
         if self._batch > 1:
             self._batch //= 2

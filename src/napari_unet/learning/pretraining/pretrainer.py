@@ -168,10 +168,12 @@ class Pretrainer:
             loss = torch.stack(parts).sum()
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
+            norm = nn.utils.clip_grad_norm_(self.network.parameters(), schedule.clip)
             value = float(loss.detach())
-            if not math.isfinite(value):
-                raise TrainingError(f"The loss is no number at step {self.step}.", "Lower the rate of the recipe.")
-            nn.utils.clip_grad_norm_(self.network.parameters(), schedule.clip)
+            if not (math.isfinite(value) and torch.isfinite(norm)):
+                raise TrainingError(
+                    f"The loss or its gradient is no number at step {self.step}.", "Lower the rate of the recipe."
+                )
             self.optimizer.step()
             self.step += 1
             self._follow(min(schedule.average, (1 + self.step) / (10 + self.step)))
