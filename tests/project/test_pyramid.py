@@ -14,7 +14,7 @@ from napari_unet.errors import UserError
 from napari_unet.image.boxes import as_box, whole
 from napari_unet.io.images import read_image
 from napari_unet.project import pyramid as module
-from napari_unet.project.pyramid import LabelPyramid
+from napari_unet.project.pyramid import LabelPyramid, pieces
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,9 @@ def test_every_level_is_every_second_voxel_of_the_one_before(
     data: st.DataObject, shape: tuple[int, int, int, int]
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        pyramid = LabelPyramid(Path(folder) / "labels.zarr", shape, np.uint32)
+        pyramid = LabelPyramid(
+            Path(folder) / "labels.zarr", shape, np.uint32, chunk=(data.draw(st.integers(1, 3)), 8, 8)
+        )
         dense = np.zeros(shape, np.uint32)
         for value in range(1, data.draw(st.integers(2, 6))):
             start = [data.draw(st.integers(0, n - 1)) for n in shape]
@@ -46,6 +48,25 @@ def test_every_level_is_every_second_voxel_of_the_one_before(
             z, y, x = pyramid.level_box(whole(shape[1:]), level)
             assert (z.stop, y.stop, x.stop) == expected.shape[1:]
             expected = expected[:, :, ::2, ::2]
+
+
+@given(
+    start=st.tuples(*[st.integers(0, 20)] * 3),
+    size=st.tuples(*[st.integers(1, 40)] * 3),
+    depth=st.integers(1, 5),
+)
+def test_pieces_are_a_partition_on_whole_chunks(
+    start: tuple[int, int, int], size: tuple[int, int, int], depth: int
+) -> None:
+    box = as_box(start, [a + n for a, n in zip(start, size, strict=True)])
+    count = np.zeros([span.stop for span in box], int)
+    for piece in pieces(box, depth):
+        count[piece] += 1
+        assert piece[0].start in (box[0].start, piece[0].start // depth * depth)
+        for span, whole_span in zip(piece[1:], box[1:], strict=True):
+            assert span.start == whole_span.start or span.start % 16 == 0
+            assert span.stop - span.start <= 16
+    assert (count[box] == 1).all() and count.sum() == np.prod(size)
 
 
 def test_it_is_found_again_with_its_notes(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from napari_unet.errors import OutputError, disk_advice
 from napari_unet.image.boxes import Box
-from napari_unet.project.pyramid import LabelPyramid
+from napari_unet.project.pyramid import LabelPyramid, pieces
 from napari_unet.project.records import Record, decode_all, encode
 
 
@@ -51,7 +51,8 @@ class Before:
         with self._lock:
             if self._over:
                 return
-            self._keep(Record("prediction", t, box, {"values": self._pyramid.read(t, box)}))
+            for piece in pieces(box, self._pyramid.depth):
+                self._keep(Record("prediction", t, piece, {"values": self._pyramid.read(t, piece)}))
             self._pyramid.write(t, box, labels)
 
     def forget(self) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from threading import RLock
+from threading import Lock, RLock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_unet.errors import OutputError, UserError, disk_advice
-from napari_unet.image.boxes import Box, as_box, clip
+from napari_unet.image.boxes import Box, as_box, clip, inside, overlap
 from napari_unet.project.folder import read_json, write_json
 
 CHUNK = 512  # edge of what is stored together
@@ -61,7 +61,8 @@ class LabelPyramid:
         import zarr  # slow to import, and the panel opens at once
 
         self.path = path
-        self._lock = RLock()
+        self._lock = RLock()  # held for one piece at a time: the window reads what it shows in between
+        self._writing = Lock()  # held until all levels are written, so that they agree
         try:
             if not (path / "zarr.json").is_file():
                 _make(path, tuple(int(n) for n in shape), np.dtype(dtype), scale, chunk)
@@ -91,6 +92,11 @@ class LabelPyramid:
         """Type of the labels."""
         dtype: np.dtype[Any] = np.dtype(self.levels[0].dtype)
         return dtype
+
+    @property
+    def depth(self) -> int:
+        """How many planes are stored together."""
+        return int(self.levels[0].chunks[1])
 
     @property
     def notes(self) -> dict[str, Any]:
@@ -137,11 +143,13 @@ class LabelPyramid:
             If the disk is full or fails.
         """
         try:
-            with self._lock:
+            with self._writing:
                 for level in self.levels:
                     if 0 in labels.shape:
                         return
-                    level[(t, *box)] = labels
+                    for piece in pieces(box, self.depth):
+                        with self._lock:
+                            level[(t, *piece)] = labels[inside(piece, box)]
                     box, labels = _halved(box, labels)
         except OSError as error:
             raise OutputError(
@@ -155,6 +163,25 @@ class LabelPyramid:
             z, y, x = box
             box = (z, slice(-(-y.start // 2), -(-y.stop // 2)), slice(-(-x.start // 2), -(-x.stop // 2)))
         return clip(box, self.levels[level].shape[1:])
+
+
+def pieces(box: Box, depth: int) -> Iterator[Box]:
+    """Yield the parts of a box on a grid of whole chunks: about 1024 × 1024 labels, at least `depth` planes of them.
+
+    Examples
+    --------
+    >>> len(list(pieces(as_box((0, 0, 1000), (1, 2048, 1100)), 1)))
+    4
+    """
+    edge = 2 * CHUNK
+    z, y, x = box
+    deep = depth * max(1, edge**2 // max(1, depth * (y.stop - y.start) * (x.stop - x.start)))
+    for first in range(z.start - z.start % deep, z.stop, deep):
+        for top in range(y.start - y.start % edge, y.stop, edge):
+            for left in range(x.start - x.start % edge, x.stop, edge):
+                part = overlap(box, as_box((first, top, left), (first + deep, top + edge, left + edge)))
+                if part is not None:
+                    yield part
 
 
 def _halved(box: Box, labels: npt.NDArray[Any]) -> tuple[Box, npt.NDArray[Any]]:
