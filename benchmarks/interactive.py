@@ -31,7 +31,8 @@ from interactive_parts.tables import report  # noqa: E402
 from interactive_parts.task import Task  # noqa: E402
 from interactive_parts.tasks import PARENT, TASKS, make_task  # noqa: E402
 
-COMPARED = tuple(name for name in RULES if name not in ("plain", RealRootPainter.name))
+# The others are for experiments, take a program of their own, or ask what the start is worth.
+COMPARED = ("ours", "forest", "rootpainter", "cellpose", "none")
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -105,7 +105,7 @@ def play(
     """
     task = rule.task
     deeds = record(task, rule.seed, max(budgets)) if protocol == "replay" else ()
-    work = Work(task, rule.seed, folder)
+    work = Work(task, rule.seed, folder, general=rule.general(task))
     annotator = Annotator(task, rule.seed)
     with processor_clock():
         rule.begin(work)

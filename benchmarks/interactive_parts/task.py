@@ -44,6 +44,8 @@ class Task:
         Names, the background first.
     parent : str or None
         Checkpoint that the work starts from; None for a model from the user's strokes.
+    general : str or None
+        Where it starts from strokes: a general parent that has not seen the task's data set.
     train, test : tuple of Example
         The annotator works on the first; nothing of the second is ever shown to annotator, training or tuning.
     forget : tuple of Example
@@ -58,6 +60,7 @@ class Task:
     train: tuple[Example, ...]
     test: tuple[Example, ...]
     forget: tuple[Example, ...] = ()
+    general: str | None = None
 
     @property
     def in_channels(self) -> int:

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
 SPLIT = ROOT / "recipes" / "nuclei-2d.csv"
 PARENT = "nuclei-fluo.safetensors"
+GENERAL = "start-{}d-without.safetensors"  # the recipe start-2d or -3d, trained without the sets of all tasks
 FORGET = 24  # fluorescence test images that the forgetting is measured on, evenly spread over the list
 
 Array = npt.NDArray[Any]
@@ -37,14 +38,16 @@ def make_task(name: str, parents: Path | None, dev: bool = False, data: Path = D
     name : str
         One of `TASKS`.
     parents : Path or None
-        Folder that holds `PARENT`; None uses the built-in nuclei model, which has seen the images of the
-        tasks "he" and "bf" and is good for looking for mistakes in the code only.
+        Folder that holds `PARENT`, and, for work from strokes, `GENERAL`; None uses the built-in nuclei model, which
+        has seen the images of the tasks "he" and "bf" and is good for looking for mistakes in the code only.
     dev : bool
         Split the *training* images once more and leave the test images unread, so that methods can be tuned.
     data : Path
         The shared data.
     """
-    return TASKS[name](data, str(parents / PARENT) if parents else "nuclei-2d", dev)
+    task = TASKS[name](data, str(parents / PARENT) if parents else "nuclei-2d", dev)
+    general = None if parents is None or task.parent else parents / GENERAL.format(task.ndim)
+    return task if general is None or not general.exists() else replace(task, general=str(general))
 
 
 def he(data: Path, parent: str, dev: bool) -> Task:

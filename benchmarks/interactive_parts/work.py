@@ -61,9 +61,13 @@ class Work:
         Where the session keeps models and scores.
     runner : JobRunner, optional
         Where jobs run; in this process by default.
+    general : str or None
+        What a task without a parent starts from; a network that knows nothing by default.
     """
 
-    def __init__(self, task: Task, seed: int, folder: Path, runner: JobRunner | None = None) -> None:
+    def __init__(
+        self, task: Task, seed: int, folder: Path, runner: JobRunner | None = None, general: str | None = None
+    ) -> None:
         self.task = task
         self.session = Session(runner or JobRunner("inline"), WorkFolder.create(folder))
         self.session.settings = replace(self.session.settings, device="cpu", seed=seed)
@@ -71,7 +75,7 @@ class Work:
         self.ids = [self.session.add_image(example.source) for example in task.train]
         if task.parent is None:
             classes = tuple(ClassInfo(name, COLORS[i]) for i, name in enumerate(task.classes))
-            self.session.new_model(classes, ndim=task.ndim, in_channels=task.in_channels, name=task.name)
+            self.session.new_model(classes, general, ndim=task.ndim, in_channels=task.in_channels, name=task.name)
         else:
             self.session.select_model(task.parent)
         while self.session.busy:

@@ -14,6 +14,7 @@ from napari_unet.image.source import ImageSource
 from napari_unet.inference.labels.objects import ObjectSettings
 from napari_unet.io.labels import read_labels
 from napari_unet.jobs import JobRunner
+from napari_unet.model.builtin import general_parent
 from napari_unet.model.header import ClassInfo
 from napari_unet.project.folder import WorkFolder
 from napari_unet.session import Session, SessionSettings
@@ -373,3 +374,14 @@ def test_a_segmentation_without_objects_says_so(session, model_path, kind, says)
 def test_a_segmentation_with_objects_does_not_say_that_there_are_none(opened):
     session, _, _ = opened
     assert not any("Nothing was found" in text for _, text, _ in session.messages)
+
+
+def test_what_new_models_start_from_is_not_offered_for_segmenting(session, monkeypatch, tmp_path):
+    for name in ("nuclei-2d", "start-2d", "start-3d"):
+        (tmp_path / f"{name}.safetensors").touch()
+    monkeypatch.setattr("napari_unet.model.builtin._folder", lambda: tmp_path)
+    assert session.model_names() == ("nuclei-2d",)
+    assert general_parent(2, 1) == general_parent(2, 3) == "start-2d"
+    assert general_parent(3, 1) == "start-3d"
+    assert general_parent(2, 2) is None
+    assert general_parent(3, 3) is None

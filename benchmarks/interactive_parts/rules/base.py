@@ -67,6 +67,11 @@ class Rule:
         """Whether the rule can do a task at all."""
         return True
 
+    @classmethod
+    def general(cls, task: Task) -> str | None:
+        """Return what the session's model starts from where the task has no parent; nothing by default."""
+        return None
+
     def close(self) -> None:
         """Let go of what the rule holds outside of Python; nothing by default."""
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from interactive_parts.painting import VIEW
 from interactive_parts.rules.base import Outcome, Rule, predictor_of
-from interactive_parts.task import Labels, Predict, score_one
+from interactive_parts.task import Labels, Predict, Task, score_one
 from interactive_parts.work import Work
 from napari_unet.image.boxes import Box
 from napari_unet.image.source import ImageSource
@@ -27,6 +27,11 @@ class Ours(Rule):
 
     name: ClassVar[str] = "ours"
     lives_in_session: ClassVar[bool] = True
+
+    @classmethod
+    def general(cls, task: Task) -> str | None:
+        """Return the general parent."""
+        return task.general
 
     def begin(self, work: Work) -> None:
         """Let the session do as it does; it has a model already."""
@@ -76,3 +81,35 @@ class Ours(Rule):
         from napari_unet.model.checkpoint import load_checkpoint
 
         return predictor_of(load_checkpoint(version.path))
+
+
+class Scratch(Ours):
+    """Ours, from a random start."""
+
+    name: ClassVar[str] = "scratch"
+
+    @classmethod
+    def suits(cls, task: Task) -> bool:
+        """Only where ours has a general parent: elsewhere it would be the same."""
+        return task.general is not None
+
+    @classmethod
+    def general(cls, task: Task) -> str | None:
+        """Return nothing."""
+        return None
+
+
+class FromNuclei(Scratch):
+    """Ours, from the features of the built-in nuclei model."""
+
+    name: ClassVar[str] = "nuclei-2d"
+
+    @classmethod
+    def suits(cls, task: Task) -> bool:
+        """Only in 2D, where ours has a general parent."""
+        return task.general is not None and task.ndim == 2
+
+    @classmethod
+    def general(cls, task: Task) -> str | None:
+        """Return the name of the nuclei model."""
+        return "nuclei-2d"

@@ -1,9 +1,9 @@
-"""Commands around models: choose, open, make new, change classes, go back."""
+"""Commands around models: choose, open, make new, go back."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -11,32 +11,31 @@ from typing import Literal
 from napari_unet.errors import ConsentNeeded, UserError
 from napari_unet.inference.labels.objects import ObjectSettings
 from napari_unet.jobs import Job, JobState
-from napari_unet.model.builtin import builtin_names
+from napari_unet.model.builtin import PARENTS_ONLY, builtin_names
 from napari_unet.model.checkpoint import find_checkpoint, own_header
-from napari_unet.model.header import COLORS, CheckpointHeader, ClassInfo
+from napari_unet.model.header import CheckpointHeader, ClassInfo
+from napari_unet.session.asking import Asking, ModelQuestion, kept_sentence
+from napari_unet.session.classing import Classing, check_classes
 from napari_unet.session.device_tasks import list_devices
-from napari_unet.session.model_tasks import ImportRequest, NewModelRequest, import_checkpoint, new_model
-from napari_unet.session.segmenting import Segmenting
+from napari_unet.session.model_tasks import ImportRequest, NewModelRequest, Opened, import_checkpoint, new_model
 from napari_unet.session.state import ModelVersion
 from napari_unet.session.steps import ModelStep
-from napari_unet.session.trusting import Trusting
-
-_LABEL_JOBS = ("train", "segment", "model")
 
 
-class Modelling(Trusting, Segmenting):
+class Modelling(Asking, Classing):
     """What the user does with models as a whole."""
 
     def model_names(self) -> tuple[str, ...]:
-        """Return the built-in checkpoints, then the versions of this session, newest last."""
-        builtin = builtin_names()
+        """Return the built-in checkpoints that segment, then the versions of this session, newest last."""
+        builtin = tuple(name for name in builtin_names() if not name.startswith(PARENTS_ONLY))
         return (*builtin, *(v.path for v in self.versions if v.path not in builtin))
 
     def select_model(self, source: str | Path, run_code: str | None = None) -> None:
         """Make a built-in checkpoint, a version of this session or a file the current model.
 
         A foreign file is screened and converted in the worker process first. Code in it runs only after a yes for
-        exactly this code: `events.consent_needed` asks, and the answer is given with the same source.
+        exactly this code: `events.consent_needed` asks, and the answer is given with the same source. What no file
+        says about it is asked by `events.answers_needed`, where somebody listens, and answered with `answer`.
 
         Parameters
         ----------
@@ -63,19 +62,37 @@ class Modelling(Trusting, Segmenting):
             if self.check_trusted(str(source), header):
                 self.adopt(ModelVersion(str(source), header, _origin(header.provenance)), "choose model")
             return
-        take = self._take_model("open model", "Opened from a file.")
+        ask = len(self.events.answers_needed) > 0
 
-        def done(result: tuple[str, CheckpointHeader] | ConsentNeeded) -> None:
+        def done(result: Opened | ConsentNeeded) -> None:
             if isinstance(result, ConsentNeeded):
                 self.ask_for_code(str(source), result)
+            elif result.questions is not None:
+                self.events.answers_needed.emit(ModelQuestion(str(source), result.questions, run_code))
             else:
-                take(result)
-                program = result[1].program
-                if program is not None:
-                    self.events.message.emit("info", program.sentence, "")
+                self._take_opened((result.path, result.header))
+                if result.answered:
+                    self.events.message.emit("info", kept_sentence(Path(source).name), "")
 
-        request = ImportRequest(str(source), str(self.folder.next_model()), run_code)
+        request = ImportRequest(str(source), str(self.folder.next_model()), run_code, ask)
         self.start_job("model", import_checkpoint, request, on_done=done)
+
+    def answer(self, question: ModelQuestion, said: Mapping[str, str]) -> None:
+        """Make a model current as its user says it is; see `answer_model`.
+
+        Raises
+        ------
+        UserError
+            If a training round waits, or another model is being opened.
+        """
+        self.need_no_round()
+        self.answer_model(question, said, self._take_opened)
+
+    def _take_opened(self, opened: tuple[str, CheckpointHeader]) -> None:
+        self._take_model("open model", "Opened from a file.")(opened)
+        program = opened[1].program
+        if program is not None:
+            self.events.message.emit("info", program.sentence, "")
 
     def start_with(self, source: str) -> None:
         """Make a built-in checkpoint current before the user has done anything: no step of the history."""
@@ -140,90 +157,6 @@ class Modelling(Trusting, Segmenting):
         summary = f"New model {origin}, {time.strftime('%H:%M')}."
         self.start_job("model", new_model, request, on_done=self._take_model("new model", summary, untrained=True))
 
-    def change_classes(self, classes: tuple[ClassInfo, ...], kept: tuple[int | None, ...]) -> None:
-        """Add, rename, recolour or remove classes; what was learned about the kept ones stays.
-
-        This cannot be undone, and the steps before it cannot either.
-
-        Parameters
-        ----------
-        classes : tuple of ClassInfo
-            The new classes, the background first.
-        kept : tuple of int or None
-            For each of them the index it had before; None for a new class.
-
-        Raises
-        ------
-        UserError
-            If the model finds objects rather than classes, or the names clash.
-        """
-        self.need_no_round()
-        for name in _LABEL_JOBS:
-            self.need_idle(name)
-        model = self.need_model()
-        if model.header.output.instances:
-            raise UserError(
-                f"The model '{model.header.name}' finds objects, not classes.", "Make a new model with classes instead."
-            )
-        check_classes(classes)
-        request = NewModelRequest(
-            classes,
-            model.path,
-            model.header.ndim,
-            model.header.in_channels,
-            model.header.name,
-            str(self.folder.next_model()),
-            self.settings.seed,
-        )
-
-        def done(result: tuple[str, CheckpointHeader]) -> None:
-            changed = ModelVersion(*result, "Classes changed.", model.untrained)
-            self._taught[changed.header.weights_hash] = self.taught_by(model.header.weights_hash)
-            stroked = next((labels for labels in self._strokes.values()), None)
-
-            def apply() -> None:
-                self._relabel(model, changed, kept)
-                self.set_model(changed)
-
-            if stroked is None:
-                apply()
-            else:
-                self.when_not_stroking(stroked, apply)
-
-        self.start_job("model", new_model, request, on_done=done)
-
-    def add_class(self, name: str, color: str | None = None) -> None:
-        """Add a class at the end, once no job runs that would mix the old classes with the new ones."""
-
-        def add() -> None:
-            classes = self.need_model().header.output.classes
-            info = ClassInfo(name, color or COLORS[len(classes) % len(COLORS)])
-            self.change_classes((*classes, info), (*range(len(classes)), None))
-
-        self.when_idle(_LABEL_JOBS, add)
-
-    def rename_class(self, index: int, name: str, color: str | None = None) -> None:
-        """Give a class another name or colour; see `add_class`."""
-
-        def rename() -> None:
-            classes = list(self.need_model().header.output.classes)
-            classes[index] = ClassInfo(name, color or classes[index].color)
-            self.change_classes(tuple(classes), tuple(range(len(classes))))
-
-        self.when_idle(_LABEL_JOBS, rename)
-
-    def remove_class(self, index: int) -> None:
-        """Remove a class; what was known as it becomes unknown."""
-        if index == 0:
-            raise UserError("The background cannot be removed.", "Rename it instead.")
-
-        def remove() -> None:
-            classes = self.need_model().header.output.classes
-            kept = tuple(i for i in range(len(classes)) if i != index)
-            self.change_classes(tuple(classes[i] for i in kept), kept)
-
-        self.when_idle(_LABEL_JOBS, remove)
-
     def adopt(self, version: ModelVersion, title: str) -> None:
         """Make a version current, as a step of the history."""
         before = self.model
@@ -263,28 +196,6 @@ class Modelling(Trusting, Segmenting):
             self.adopt(ModelVersion(path, header, summary, untrained), title)
 
         return take
-
-    def _relabel(self, model: ModelVersion, changed: ModelVersion, kept: tuple[int | None, ...]) -> None:
-        """Carry what is known over to the new class indices, in every image."""
-        table = {old: new for new, old in enumerate(kept) if old is not None}
-        for image in self.images.values():
-            labels = image.labels.pop(self.key(model), None)
-            if labels is not None:
-                labels.truth.relabel(table)
-                labels.origin = replace(labels.origin, frames=())
-                image.labels[self.key(changed)] = labels
-        # The steps before speak of class indices that no longer hold.
-        self.history.clear()
-        self.events.history_changed.emit()
-
-
-def check_classes(classes: tuple[ClassInfo, ...]) -> None:
-    """Raise a `UserError` unless there are at least two classes with different names."""
-    names = [c.name.strip() for c in classes]
-    if len(names) < 2:
-        raise UserError(f"A model needs at least two classes, got {len(names)}.", "Add a class.")
-    if len(set(names)) < len(names) or "" in names:
-        raise UserError(f"Every class needs a name of its own; got {', '.join(map(repr, names))}.", "Rename one.")
 
 
 def _origin(provenance: dict[str, object]) -> str:

@@ -7,10 +7,27 @@ from pathlib import Path
 
 from napari_unet.errors import CheckpointError
 
+PARENTS_ONLY = "start-"  # these are there to be trained further, and not offered for segmenting
+_TAKEN = {2: (1, 3), 3: (1,)}  # channels, by dimensions
+
 
 def builtin_names() -> tuple[str, ...]:
     """Return the names that `napari_unet.model.checkpoint.load_checkpoint` accepts."""
     return tuple(sorted(path.stem for path in _folder().glob("*.safetensors")))
+
+
+def general_parent(ndim: int, in_channels: int) -> str | None:
+    """Return the name of the checkpoint that new models start from, or None if none takes such images.
+
+    Parameters
+    ----------
+    ndim : {2, 3}
+        Spatial dimensions of the network.
+    in_channels : int
+        Channels of the image.
+    """
+    name = f"{PARENTS_ONLY}{ndim}d"
+    return name if name in builtin_names() and in_channels in _TAKEN.get(ndim, ()) else None
 
 
 def builtin_path(name: str) -> Path:

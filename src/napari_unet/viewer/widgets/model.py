@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QMenu
 
-from napari_unet.model.builtin import builtin_names
+from napari_unet.model.builtin import builtin_names, general_parent
 from napari_unet.model.header import COLORS, CheckpointHeader, ClassInfo
+from napari_unet.viewer.widgets.asking import AskingDialog
 from napari_unet.viewer.widgets.classes import ask_classes
 from napari_unet.viewer.widgets.history import HistoryDialog
 from napari_unet.viewer.widgets.icons import IconButton
@@ -16,6 +17,7 @@ from napari_unet.viewer.widgets.parts import Section, enable, sentence_label
 from napari_unet.viewer.widgets.trusting import CodeDialog
 
 if TYPE_CHECKING:
+    from napari_unet.session.asking import ModelQuestion
     from napari_unet.session.trusting import CodeQuestion
     from napari_unet.viewer.link import ViewerLink
 
@@ -75,9 +77,14 @@ class ModelSection(Section):
         """Ask whether code in a model file may run; the window stays usable meanwhile."""
         CodeDialog(self.link, self, question).open()
 
+    def ask_about(self, question: ModelQuestion) -> None:
+        """Ask what the file of a model does not say, before the model is taken."""
+        AskingDialog(self.link, self, question).open()
+
     def start_from_strokes(self) -> None:
-        """Make a model from nothing; two strokes give its first result."""
-        self._new(NEW_CLASSES, None, "my model")
+        """Make a model from the general parent, or from nothing; two strokes give its first result."""
+        ndim, channels = self._size()
+        self._new(NEW_CLASSES, general_parent(ndim, channels), "my model")
 
     def new_from_parent(self) -> None:
         """Make a model with classes of its own from the features of the current one."""
@@ -91,15 +98,20 @@ class ModelSection(Section):
         if answer is None:
             return
         name, classes = answer
-        source = self.link.image.source
-        ndim = 3 if source is not None and source.has("Z") and source.shape[1] > 1 else 2
+        ndim, channels = self._size()
 
         def command() -> None:
             self.link.image.need()
-            channels = 1 if source is None else source.n_channels
             self.session.new_model(classes, parent, ndim=ndim, in_channels=channels, name=name)
 
         self.link.run(command)
+
+    def _size(self) -> tuple[Literal[2, 3], int]:
+        """Return the dimensions and channels that a new model for the chosen image has."""
+        source = self.link.image.source
+        if source is None:
+            return 2, 1
+        return 3 if source.has("Z") and source.shape[1] > 1 else 2, source.n_channels
 
     def _on_chosen(self, index: int) -> None:
         path = self.choice.itemData(index)
