@@ -14,6 +14,9 @@ from napari_unet.inference.labels import agreement, blocks
 from napari_unet.inference.labels.keeping import ScoreStore
 from napari_unet.io.images import open_image, read_image
 from napari_unet.io.labels import read_labels
+from napari_unet.model.checkpoint import Checkpoint
+from napari_unet.model.config import UNetConfig
+from napari_unet.model.unet import UNet
 
 
 @pytest.fixture
@@ -159,3 +162,11 @@ def test_a_folder_of_another_kind_is_never_replaced(call, models, big, tmp_path)
         assert said.code == 1 and "big_labels.zarr" in said.err
     assert (there / "thesis.txt").read_text() == "years"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["big_labels.zarr"]
+
+
+def test_an_image_that_does_not_fit_the_model_leaves_nothing_behind(call, big, tmp_path):
+    network = UNet(UNetConfig(ndim=3, features=(2, 2), out_channels=2))
+    model = Checkpoint.from_module(network, ndim=3, in_channels=1, out_channels=2).save(tmp_path / "3d.safetensors")
+    said = call("segment", big, "-m", model, "-o", tmp_path / "out", "--format", "ome-zarr")
+    assert said.code == 1 and "is 3D" in said.err
+    assert not list((tmp_path / "out").iterdir())

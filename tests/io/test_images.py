@@ -308,3 +308,10 @@ def test_real_voxel_sizes(shared_data: Path) -> None:
     assert (source.axes, source.scale_origin) == ("ZYX", "file")
     assert source.scale == pytest.approx((0.28372, 0.12679, 0.12679), abs=1e-5)
     assert open_image(source.path or "").letters == ("Z", "Y", "X")
+
+
+def test_an_axis_that_the_user_names_otherwise_is_no_colour(tmp_path) -> None:
+    stored = np.zeros((3, 1, 4, 20, 30), np.float32)
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig="separate")
+    source = read_image(tmp_path / "a.tif", "TCZYX")
+    assert (source.rgb, source.n_channels, source.shape) == (False, 1, (3, 4, 20, 30))

@@ -130,6 +130,8 @@ def segment_to_zarr(
     """
     folder = work_folder(request.target)
     need_free(request.target, request.overwrite)
+    predictor = request.predictor.for_job()
+    deep = predictor.plan(request.source).flat is False
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -137,8 +139,6 @@ def segment_to_zarr(
             f"The folder {str(folder)!r} cannot be made: {error.strerror}.", "Choose another folder for --output."
         ) from error
     shutil.rmtree(folder / _PARTIAL, ignore_errors=True)
-    predictor = request.predictor.for_job()
-    deep = predictor.plan(request.source).flat is False
     pyramid = LabelPyramid(
         folder / _PARTIAL,
         request.source.shape,

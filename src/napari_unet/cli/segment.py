@@ -178,7 +178,8 @@ def segment_file(context: JobContext, request: FileRequest) -> FileResult:
     found = _found(labels, header, request) if target == request.target else large.found(objects, there)
     seconds = time.perf_counter() - start
     return FileResult(
-        False, f"{found}, {seconds:.1f} s" + "".join(f". {n}" for n in (*request.predictor.notes, notes) if n)
+        False,
+        f"{found}, {seconds:.1f} s" + "".join(f". {n.rstrip('.')}" for n in (*request.predictor.notes, notes) if n),
     )
 
 

@@ -87,6 +87,7 @@ class OpenedImage:
             name=self.name,
             scale=scale,
             scale_origin="unknown" if scale is None else "file",
-            rgb=self.rgb and "C" in letters,
+            # Colours are not where the user says that they are something else.
+            rgb=self.rgb and "C" in letters and self.data.shape[letters.index("C")] in (3, 4),
             path=str(self.path),
         )
