@@ -15,6 +15,7 @@ from torch import nn
 from napari_unet.model import consent
 from napari_unet.model.checkpoint import load_checkpoint
 from napari_unet.viewer.widgets.about_model import AboutDialog
+from napari_unet.viewer.widgets.asking import AskingDialog
 from napari_unet.viewer.widgets.trusting import CodeDialog
 
 
@@ -43,6 +44,9 @@ def test_code_runs_only_after_the_button_that_says_so(
     panel.model.open_file()
     again = [one for one in panel.model.findChildren(CodeDialog) if one.isVisible()]
     again[0].run.click()
+    (form,) = [one for one in panel.model.findChildren(AskingDialog) if one.isVisible()]
+    assert "a guess" in form.question.questions.sentence
+    form.accept()
     assert panel.session.model.header.name == "<b>net"
     assert len(consent.remembered()) == 1
 

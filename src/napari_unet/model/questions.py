@@ -35,15 +35,17 @@ class Questions:
 
     @property
     def sentence(self) -> str:
-        """What is missing, as a sentence."""
+        """What is missing, and where the suggestions come from, in two sentences."""
         names = {
             "normalization": "how images are prepared",
             "activation": "what makes scores of its values",
             "classes": "what its channels mean",
         }
-        missing = [names[name] for name in self.unknown] + [finding.what for finding in self.arguments]
+        missing = [names[name] for name in self.unknown] + [f"the {finding.what}" for finding in self.arguments]
         listed = missing[0] if len(missing) == 1 else f"{', '.join(missing[:-1])} and {missing[-1]}"
-        return f"The file does not say {listed}."
+        program = self.header.program is not None
+        suggested = "a guess" if program else f"what {self.header.family} does by default"
+        return f"The file does not say {listed}. What is suggested is {suggested}."
 
 
 def questions_about(header: CheckpointHeader, earlier: Answers | None = None) -> Questions | None:

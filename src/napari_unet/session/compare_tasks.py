@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import reduce
 
 import numpy as np
-import numpy.typing as npt
 
-from napari_unet.image.boxes import Box, extent, inside, union
+from napari_unet.image.boxes import Box
 from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.labels.decoding import Decoding
 from napari_unet.inference.labels.objects import ObjectSettings
 from napari_unet.inference.options import PredictOptions
 from napari_unet.jobs import JobContext
@@ -24,10 +21,8 @@ from napari_unet.learning.changes import (
     object_changes,
     objects_sentence,
 )
-from napari_unet.model.header import Output
 from napari_unet.session.tasks import predictor_for
-
-Labels = npt.NDArray[np.uint32]
+from napari_unet.session.view_tasks import Labels, labels_of_view
 
 
 @dataclass(frozen=True)
@@ -108,38 +103,9 @@ def view_labels(
     """Segment the box with one model, in memory; returns labels of the box's shape."""
     options = replace(request.options, three_directions=False)
     predictor = predictor_for(side.checkpoint, request.device, request.precision, options).for_job()
-    view = (request.t, request.box)
     statistics = side.statistics or predictor.measure(request.source)
-    tiles = predictor.plan(request.source, view=view, times=(request.t,), only_view=True).tiles
-    around = reduce(union, (tile.inner for tile in tiles), request.box)
-    header = predictor.checkpoint.header
-    scores = np.zeros((header.out_channels, *extent(around)), np.float32)
-    for part in predictor.stream(
-        request.source,
-        statistics,
-        view=view,
-        times=(request.t,),
-        only_view=True,
-        should_stop=lambda: context.cancelled,
-    ):
-        scores[(slice(None), *inside(part.tile.inner, around))] = part.scores
-        progress(part.done, part.total)
-    context.check()
-    here = inside(request.box, around)
-    if header.ndim == 3:
-        return _decoded(context, scores, request, header.output, False)[here]
-    planes = [
-        _decoded(context, scores[:, z : z + 1], request, header.output, True)
-        for z in range(here[0].start, here[0].stop)
-    ]
-    return np.concatenate(planes)[:, here[1], here[2]]
-
-
-def _decoded(
-    context: JobContext, scores: npt.NDArray[np.float32], request: CompareRequest, output: Output, flat: bool
-) -> Labels:
-    labels: Labels = context.run(Decoding(output, request.objects, flat, 0).decode, scores)
-    return labels
+    view = request.t, request.box
+    return labels_of_view(context, predictor, request.source, statistics, view, request.objects, progress)
 
 
 def _is_flat(request: CompareRequest) -> bool:

@@ -216,4 +216,5 @@ class SessionEvents(SignalGroup):
     suggestion_changed = Signal()  # `Session.suggestion`: another one, or none
     numbers_changed = Signal()  # scores before correction, random regions: `Session.verdict`
     consent_needed = Signal(object)  # `CodeQuestion`: a model file contains code
+    answers_needed = Signal(object)  # `ModelQuestion`: no file says how a model is used
     message = Signal(str, str, str)  # level "info" or "error", sentence, details

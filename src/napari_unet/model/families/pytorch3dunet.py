@@ -197,7 +197,9 @@ def _known(weights: Weights, stated: dict[str, Any], plain: bool) -> tuple[Known
     findings = [Finding("levels", str(len(_levels(weights))), "weights")]
     order, how = _order(weights, stated)
     findings.append(Finding("layer order", order, how, "layer_order"))
-    groups = stated.get("num_groups") if isinstance(stated.get("num_groups"), int) else None
+    groups = stated.get("num_groups")
+    if groups is not None and (not isinstance(groups, int) or groups < 1):
+        raise _unusable(weights, "num_groups", groups, "a whole number")
     if "g" in order:
         findings.append(Finding("groups", str(groups or 8), "file" if groups else "assumed", "num_groups"))
     activation, how = _activation(stated, out)
@@ -218,7 +220,9 @@ def _known(weights: Weights, stated: dict[str, Any], plain: bool) -> tuple[Known
 def _order(weights: Weights, stated: dict[str, Any]) -> tuple[str, Any]:
     """Return the letters of a unit's layers; where the norm stands shows in its width."""
     order = stated.get("layer_order")
-    if isinstance(order, str) and set(order) <= {*LETTERS, "d", "D"} and "c" in order:
+    if order is not None:
+        if not isinstance(order, str) or not set(order) <= {*LETTERS, "d", "D"} or "c" not in order:
+            raise _unusable(weights, "layer_order", order, f"letters of {''.join(LETTERS)}dD, with a c")
         return order, "file"
     stem = (PLAIN if PLAIN in weights.tensors else RESIDUAL).removesuffix("conv.weight")
     kernel = weights.tensors[stem + "conv.weight"]
@@ -230,6 +234,13 @@ def _order(weights: Weights, stated: dict[str, Any]) -> tuple[str, Any]:
             before = width == kernel.shape[1] if kernel.shape[0] != kernel.shape[1] else first
             return (f"{letter}cr", "assumed") if before else (f"c{letter}r", "assumed")
     return "cr", "assumed"
+
+
+def _unusable(weights: Weights, name: str, value: object, expected: str) -> CheckpointError:
+    return CheckpointError(
+        f"{name} of {weights.path.name} is said to be {value!r:.40}, expected {expected}.",
+        "Look it up in the configuration that the network was trained with.",
+    )
 
 
 def _activation(stated: dict[str, Any], channels: int) -> tuple[str, Any]:

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet.errors import UserError
 from napari_unet.model.header import COLORS, ClassInfo
-from napari_unet.session.models import check_classes
+from napari_unet.session.classing import check_classes
 from napari_unet.viewer.widgets.icons import IconButton
 from napari_unet.viewer.widgets.parts import Section, enable, sentence_label
 

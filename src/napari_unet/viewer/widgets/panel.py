@@ -86,6 +86,7 @@ class UNetPanel(QWidget):
             (events.suggestion_changed, self._on_history),
             (events.numbers_changed, self._on_numbers),
             (events.consent_needed, self.model.ask_for_code),
+            (events.answers_needed, self.model.ask_about),
             (events.message, self._on_message),
             (self.link.image.changed, self._on_image),
             (self.link.changed, self._on_link),
