@@ -93,12 +93,13 @@ def mutated(content: bytes, chance: random.Random) -> bytes:
 
 
 def mutated_inside(content: bytes, chance: random.Random) -> bytes:
-    """Return a zip of torch.save whose pickles or code were changed, with right checksums."""
+    """Return a zip of torch.save in which one pickle or piece of code was changed, with the right checksum."""
     stream = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as before, zipfile.ZipFile(stream, "w") as after:
+        chosen = chance.choice([name for name in before.namelist() if name.endswith((".pkl", ".py"))])
         for name in before.namelist():
             part = before.read(name)
-            after.writestr(name, mutated(part, chance) if name.endswith((".pkl", ".py")) else part)
+            after.writestr(name, mutated(part, chance) if name == chosen else part)
     return stream.getvalue()
 
 
