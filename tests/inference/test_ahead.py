@@ -10,9 +10,9 @@ import pytest
 
 from napari_unet.errors import ImageError
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.tiles import normalized
 from napari_unet.inference.network.engine import Engine
 from napari_unet.inference.predictor import Predictor
+from napari_unet.inference.tiles import normalized
 from napari_unet.jobs.ahead import ahead
 from napari_unet.model.checkpoint import Checkpoint
 from napari_unet.model.config import UNetConfig

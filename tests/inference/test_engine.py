@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 from torch import nn
 
 from napari_unet.errors import CheckpointError, DeviceError
-from napari_unet.inference.network.devices import fast_bfloat16, resolve_precision
+from napari_unet.inference.network import devices
+from napari_unet.inference.network.devices import Device, fast_bfloat16, free_on, resolve_precision
 from napari_unet.inference.network.engine import (
     Engine,
     Stopped,
@@ -123,6 +125,16 @@ def test_threads_are_set_and_restored(make_checkpoint):
         ),
         (RuntimeError("MPS backend out of memory (MPS allocated: 4 GB)"), True),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
+        (RuntimeError("GET was unable to find an engine to execute this computation"), True),
+        (RuntimeError("Unable to find a valid cuDNN algorithm to run convolution"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("Expected canUse32BitIndexMath(input) && canUse32BitIndexMath(output) to be true"), True),
+        (RuntimeError("upsample_nearest2d only supports output tensors with less than INT_MAX elements"), True),
+        (RuntimeError("Invalid buffer size: 19.45 GB"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+        (RuntimeError("CUDA error: device-side assert triggered"), False),
         (RuntimeError("Expected 4D input"), False),
         (ValueError("out of memory"), False),
     ],
@@ -199,3 +211,49 @@ def test_stops_within_a_tile(make_checkpoint):
         engine.run(noise(1, 1, 16, 16), should_stop=stop)
     assert len(asked) == 4
     assert engine.run(noise(1, 1, 16, 16)).shape == (1, 3, 16, 16)
+
+
+def test_what_torch_keeps_on_a_gpu_counts_as_free(monkeypatch):
+    gpu = Device("cuda:0", "")
+    for name, value in (("memory_reserved", 6), ("memory_allocated", 1)):
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value * 2**30)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * 2**30, 8 * 2**30))
+    assert free_on(gpu) == 7 * 2**30
+
+
+@pytest.mark.parametrize(("allocated", "expected"), [(3, 5), (7, 1), (9, 0)])
+def test_an_apple_gpu_shares_the_main_memory(monkeypatch, allocated, expected):
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 8 * 2**30)
+    monkeypatch.setattr(torch.mps, "current_allocated_memory", lambda: allocated * 2**30)
+    monkeypatch.setattr(devices, "free_memory", lambda: 5 * 2**30)
+    assert free_on(Device("mps", "")) == expected * 2**30
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("ConvTranspose 3D is not supported on MPS"),
+        NotImplementedError(
+            "The operator 'aten::max_pool3d_with_indices' is not currently implemented for the MPS device"
+        ),
+        RuntimeError("\"slow_conv3d\" not implemented for 'Half'"),
+    ],
+)
+def test_a_layer_that_a_gpu_lacks_sends_to_the_cpu(make_checkpoint, error):
+    class Lacking(UNet):
+        broken = False
+
+        def forward(self, x):
+            if self.broken:
+                raise error
+            return super().forward(x)
+
+    engine = Engine(make_checkpoint(Lacking), "cpu", "float32")
+    engine._network.broken = True
+    with pytest.raises(CheckpointError, match="failed at"):
+        engine.run(noise(1, 1, 8, 8))
+    engine.device = Device("mps", "")
+    engine._sent = torch.from_numpy
+    engine._settings = contextlib.nullcontext
+    with pytest.raises(DeviceError, match="cannot compute a layer"):
+        engine.run(noise(1, 1, 8, 8))

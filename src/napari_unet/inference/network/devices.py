@@ -23,10 +23,18 @@ _MEMORY_MESSAGES = (
     "not enough memory",
     "cudnn_status_not_supported",
     "cudnn_status_alloc_failed",
+    "allocation_failed",  # cuDNN 9, on the device and on the host
+    "unable to find an engine to execute",  # cuDNN, where no algorithm finds room to work
+    "unable to find a valid cudnn algorithm",
     "cublas_status_alloc_failed",
+    "cublas_status_not_initialized",  # its workspace is made when it is first used
+    "canuse32bitindexmath",  # more values than these kernels can count: smaller tiles help likewise
+    "int_max",
+    "invalid buffer size",  # Metal
     "could not create a memory object",
     "std::bad_alloc",
 )
+_MISSING_MESSAGES = ("not implemented for", "not currently implemented", "is not supported on", "could not run")
 
 
 @dataclass(frozen=True)
@@ -210,6 +218,19 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(part in text for part in _MEMORY_MESSAGES)
 
 
+def is_missing_on_device(error: BaseException) -> bool:
+    """Whether an error means that torch has no such layer, or not in this precision, for the device.
+
+    Examples
+    --------
+    >>> is_missing_on_device(RuntimeError("ConvTranspose 3D is not supported on MPS"))
+    True
+    """
+    text = str(error).lower()
+    missing = isinstance(error, RuntimeError) and any(part in text for part in _MISSING_MESSAGES)
+    return isinstance(error, NotImplementedError) or missing
+
+
 def release_memory(device: Device) -> None:
     """Give cached memory back after an out-of-memory error."""
     if device.kind == "cuda":
@@ -219,5 +240,14 @@ def release_memory(device: Device) -> None:
 
 
 def free_on(device: Device) -> int:
-    """Return the bytes that can be had on the device, which may share the main memory."""
-    return int(torch.cuda.mem_get_info(device.name)[0]) if device.kind == "cuda" else free_memory()
+    """Return the bytes that can be had on the device, which may share the main memory.
+
+    What torch keeps from work before counts, too: it is used again before more is asked for.
+    """
+    if device.kind == "cuda":
+        kept = torch.cuda.memory_reserved(device.name) - torch.cuda.memory_allocated(device.name)
+        return int(torch.cuda.mem_get_info(device.name)[0]) + kept
+    if device.kind == "mps":
+        left = torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
+        return max(0, min(free_memory(), int(left)))
+    return free_memory()

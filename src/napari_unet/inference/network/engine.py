@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from napari_unet.errors import CheckpointError
+from napari_unet.errors import CheckpointError, DeviceError
 from napari_unet.inference.network.devices import (
     Device,
     available_devices,
@@ -174,8 +174,8 @@ class Engine(Guarded):
         reference = self._lowered(torch.float32)
         try:
             short = self._attempt(lambda: self._forward(batch, where), None, where, batch.shape)
-        except CheckpointError:
-            short = None  # out of range; float32 shows whether the network itself is at fault
+        except (CheckpointError, DeviceError):
+            short = None  # out of range, or no such layer; float32 shows whether the network itself is at fault
         kind, self.dtype, network, self._network = self.dtype, torch.float32, self._network, reference
         try:
             exact = self._attempt(lambda: self._forward(batch, where), None, where, batch.shape)

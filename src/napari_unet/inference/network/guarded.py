@@ -11,10 +11,11 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from napari_unet.errors import CheckpointError, UserError
+from napari_unet.errors import CheckpointError, DeviceError, UserError
 from napari_unet.inference.network.devices import (
     Device,
     default_threads,
+    is_missing_on_device,
     is_out_of_memory,
     limited_threads,
     release_memory,
@@ -75,6 +76,11 @@ class Guarded:
         # Anybody's module may raise anything; what it says goes to the user.
         except Exception as error:
             if not is_out_of_memory(error):
+                if self.device.kind != "cpu" and is_missing_on_device(error):
+                    raise DeviceError(
+                        f"The device {self.device.name!r} cannot compute a layer of {self.header.name!r}: {error}.",
+                        "Choose the device 'cpu'.",
+                    ) from error
                 raise CheckpointError(
                     f"The network of {self.header.name!r} failed at {where} on an input of shape {shape}: "
                     f"{type(error).__name__}: {error}.",
