@@ -9,10 +9,12 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from tifffile import imwrite
 from torch import nn
 
 from napari_unet.errors import OutputError
 from napari_unet.image.source import ImageSource
+from napari_unet.io.images import read_image
 from napari_unet.jobs import JobRunner
 from napari_unet.model import consent
 from napari_unet.model.checkpoint import load_checkpoint
@@ -73,6 +75,35 @@ def test_where_nobody_listens_it_is_an_error(alone, script):
     alone.select_model(script)
     assert messages[0][0] == "error" and "--run-code" in messages[0][1]
     assert alone.model is None
+
+
+def test_a_project_from_another_computer_asks_before_its_code_runs(alone, script, tmp_path, monkeypatch):
+    image = np.random.default_rng(0).random((40, 50), np.float32)
+    imwrite(tmp_path / "cells.tif", image)
+    consent.allow(hashlib.sha256((tmp_path / "net.ts").read_bytes()).hexdigest())
+    alone.add_image(read_image(tmp_path / "cells.tif"))
+    alone.select_model(script)
+    alone.save()
+    path = alone.project_path
+    alone.close()
+    consent._named.clear()
+    there = Session(JobRunner("inline"), WorkFolder.create(tmp_path / "other"))
+    messages = []
+    there.events.message.connect(lambda *message: messages.append(message))
+    there.open_project(path)
+    assert messages[-1][0] == "error" and "--run-code" in messages[-1][1]  # nobody listens: a sentence
+    questions = []
+    there.events.consent_needed.connect(questions.append)
+    (image_id,) = there.images
+    there.segment(image_id)
+    assert [question.source for question in questions] == [there.model.path]
+    assert len(messages) == 1  # a question, no error
+    model = there.model
+    there.select_model(questions[0].source, run_code=questions[0].sha256)
+    assert there.model is model
+    there.segment(image_id)
+    assert there.labels(image_id) is not None and len(questions) == 1
+    there.close()
 
 
 def test_a_session_hands_its_model_on(opened, tmp_path):

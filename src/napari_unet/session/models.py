@@ -55,7 +55,8 @@ class Modelling(Asking, Classing):
         self.take_answer(str(source), run_code)
         for version in self.versions:
             if version.path == str(source):
-                self.adopt(version, "choose model")
+                if self.check_trusted(version.path, version.header) and version is not self.model:
+                    self.adopt(version, "choose model")
                 return
         header = own_header(find_checkpoint(str(source)))
         if header is not None:

@@ -77,6 +77,8 @@ class Reopening(Restoring):
             self.last_view = view
         self.documents.load({name: value for name, value in documents.items() if name not in OWN})
         self._tell_opened(problems)
+        if self.model is not None:
+            self.check_trusted(self.model.path, self.model.header)  # it may come from another computer
 
     def relink_image(self, image_id: str, path: str | Path) -> None:
         """Point to where an image of the project is now; what is known in it comes back.

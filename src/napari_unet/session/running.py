@@ -65,7 +65,7 @@ class Running:
                 else:
                     on_stopped(job)
                 if job.state is JobState.FAILED and job.error is not None:
-                    self.events.message.emit("error", str(job.error), job.details)
+                    self.tell_failure(job.error, job.details)
             finally:
                 for action in self._afterwards.pop(name, ()):
                     self._act(action)
@@ -95,6 +95,10 @@ class Running:
             # Only now: a window draws itself upon this, and the worker has begun meanwhile.
             self.events.job_changed.emit(name)
         return None if job.ended else job
+
+    def tell_failure(self, error: UserError, details: str) -> None:
+        """Tell that a job failed, and why."""
+        self.events.message.emit("error", str(error), details)
 
     def when_idle(self, names: Sequence[str], action: Callable[[], None]) -> None:
         """Act once no job of these names runs; now if none does."""

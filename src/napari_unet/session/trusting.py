@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari_unet.errors import ConsentNeeded
+from napari_unet.errors import ConsentNeeded, UserError
 from napari_unet.model.consent import NEVER, need_consent, remember
 from napari_unet.model.header import CheckpointHeader
 from napari_unet.session.core import SessionCore
+from napari_unet.session.state import ModelVersion
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,14 @@ class Trusting(SessionCore):
             return False
         return True
 
+    def tell_failure(self, error: UserError, details: str) -> None:
+        """Ask, where a job failed only because nobody allowed a model's code, as in a project from another computer."""
+        asked = next((one for one in (self.model, *self.versions) if one is not None and _is_code_of(error, one)), None)
+        if asked is not None and isinstance(error, ConsentNeeded):
+            self.ask_for_code(asked.path, error)
+        else:
+            super().tell_failure(error, details)
+
     def ask_for_code(self, source: str, needed: ConsentNeeded) -> None:
         """Tell about the question; where nobody listens, it is an error."""
         question = CodeQuestion(source, needed.message, needed.hint, needed.sha256, needed.without)
@@ -62,3 +71,9 @@ class Trusting(SessionCore):
         """Remember a yes for this user, so that every process of this window knows it."""
         if run_code is not None and run_code != NEVER:
             remember(run_code, source)
+
+
+def _is_code_of(error: UserError, version: ModelVersion) -> bool:
+    """Whether an error is the question about the code of this model."""
+    program = version.header.program
+    return program is not None and isinstance(error, ConsentNeeded) and error.sha256 == program.sha256
