@@ -285,3 +285,17 @@ def test_a_work_area_lies_in_the_view() -> None:
     assert z.start <= 300 < z.stop and (z.stop - z.start) * 512**2 <= AREA_VOXELS
     z, y, x = area_box(as_box((0, 0, 0), (1, 50_000, 40_000)), (1, 50_000, 40_000))
     assert (y.stop - y.start, x.stop - x.start) == (AREA_EDGE, AREA_EDGE) and (y.start + y.stop) // 2 == 25_000
+
+
+@pytest.mark.parametrize("view", [as_box((0, 500, 500), (1, 600, 600)), as_box((0, 5, 5), (1, 5, 5))])
+def test_what_is_not_in_view_is_neither_segmented_nor_a_work_area(large, view) -> None:
+    session, image_id = large
+    before = shown(session, image_id)
+    with pytest.raises(UserError, match="in view"):
+        session.set_area(image_id, 0, view)
+    with pytest.raises(UserError, match="in view"):
+        session.segment(image_id, view=view, only_view=True)
+    np.testing.assert_array_equal(shown(session, image_id), before)
+    assert not session.areas(image_id)
+    session.segment(image_id, view=view)  # without a view, all of it
+    assert same_partition(shown(session, image_id), before)

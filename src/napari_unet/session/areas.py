@@ -78,8 +78,8 @@ class Areas(PyramidExport):
         Raises
         ------
         UserError
-            If the image is not large, no model is chosen, a stroke is under way, or other settings are being applied,
-            so that a new area would begin with labels that may yet be taken back.
+            If the image is not large or not in view, no model is chosen, a stroke is under way, or other settings
+            are being applied, so that a new area would begin with labels that may yet be taken back.
         """
         image = self.image(image_id)
         if not image.large:
@@ -87,7 +87,10 @@ class Areas(PyramidExport):
         self.need_model()
         for other in self.worked_on(image_id):
             self.need_lifted(other.labels)
-        box = area_box(clip(view, image.source.shape[1:]), image.source.shape[1:])
+        seen = self.in_image(image_id, view)
+        if seen is None:
+            raise UserError("Nothing of the image is in view.", "Move it into view first.")
+        box = area_box(seen, image.source.shape[1:])
         found = next((one for one in reversed(self.areas(image_id)) if self._holds(one, t, box)), None)
         if found is None:
             self.need_settled(image_id)

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from napari_unet.errors import OutputError, UserError
-from napari_unet.image.boxes import Box
+from napari_unet.image.boxes import Box, overlap, whole
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.labels.keeping import are_kept
 from napari_unet.inference.labels.objects import ObjectSettings
@@ -78,14 +78,23 @@ class Segmenting(SessionCore):
         Raises
         ------
         UserError
-            If no model is chosen, it is untrained, or a segmentation runs.
+            If no model is chosen, it is untrained, a segmentation runs, or nothing of the image is in view though
+            only that is wanted.
         """
         self.need_no_round()
+        view = None if view is None else self.in_image(image_id, view)
+        if only_view and view is None:
+            raise UserError("Nothing of the image is in view.", "Move it into view, or segment all of it.")
         times: tuple[int, ...] = (t,)
         if all_times and not only_view:
             times += tuple(other for other in range(self.image(image_id).source.n_times) if other != t)
         shown = None if view is None else (t, view)
         return self.segment_with(self.need_model(), image_id, shown, only_view, times, "segment")
+
+    def in_image(self, image_id: str, view: Box) -> Box | None:
+        """Return the part of a view that lies in an image; None if nothing does."""
+        shape = self.image(image_id).source.shape[1:]
+        return overlap(view, whole(shape))
 
     def segment_with(
         self,
