@@ -99,7 +99,7 @@ def test_foreign_modules_run_but_are_not_saved(tmp_path):
     assert checkpoint.header.output.kind == "binary"
     with pytest.raises(CheckpointError, match="cannot be saved"):
         checkpoint.save(tmp_path / "model")
-    with pytest.raises(CheckpointError, match="not one of ours"):
+    with pytest.raises(CheckpointError, match="is not one of ours"):
         checkpoint.with_classes(default_classes(2))
 
 

@@ -179,28 +179,11 @@ class Checkpoint:
         Raises
         ------
         CheckpointError
-            If the network is no U-Net of ours, or there are too few or equal classes.
+            If the network's last layer does not allow it, or there are too few or equal classes.
         """
-        from napari_unet.model.heads import replace_head
+        from napari_unet.model.heads import with_classes
 
-        if self.header.config is None:
-            raise CheckpointError(
-                f"The classes of {self.header.name} cannot be changed: its network is not one of ours.",
-                "Start a new model, or from a built-in one.",
-            )
-        config = replace(self.header.config, out_channels=len(classes))
-        header = replace(
-            self.header,
-            config=config,
-            output=class_output(classes),
-            parent=self.header.weights_hash or self.header.parent,
-            weights_hash="",
-            out_channels=len(classes),
-            family="napari-unet",
-            # A fresh head has no answers that would be worth keeping.
-            rehearsal="" if self.header.output.instances else self.header.rehearsal,
-        )
-        return Checkpoint(replace_head(self.network, config, self.header.output, classes), header)
+        return Checkpoint(*with_classes(self.network, self.header, classes))
 
     def save(self, path: str | Path, *, half: bool = False) -> Path:
         """Write weights and header to one .safetensors file, atomically.
