@@ -31,8 +31,8 @@ def configure(parser: argparse.ArgumentParser, name: str) -> None:
             action="append",
             default=[],
             metavar="KEY=VALUE",
-            help="Say what the file does not: normalization, activation, classes, channels, voxel_size or "
-            "argument.NAME. It is remembered beside the file, for exactly these weights.",
+            help="Say what the file does not: normalization, activation, classes, channels, voxel_size, axes "
+            "or argument.NAME. It is remembered beside the file, for exactly these weights.",
         )
     else:
         parser.set_defaults(run=export)

@@ -40,6 +40,8 @@ class Answers:
         if not said.
     voxel_size : tuple of float, optional
         In µm, ([Z], Y, X).
+    axes : str
+        The order of the axes of the volumes that a 3D network learned from, such as ``"XYZ"``; empty if not said.
     arguments : dict
         Of the network's constructor, such as ``strides`` or ``num_groups``.
     """
@@ -50,6 +52,7 @@ class Answers:
     classes: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
     voxel_size: tuple[float, ...] | None = None
+    axes: str = ""
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
@@ -119,6 +122,8 @@ def answered(header: CheckpointHeader, answers: Answers) -> CheckpointHeader:
         said.append(Finding("normalization", answers.normalization.sentence, "said"))
     if answers.voxel_size is not None:
         said.append(Finding("voxel size", " × ".join(f"{length:g}" for length in answers.voxel_size) + " µm", "said"))
+    if answers.axes:
+        said.append(Finding("axes", ", ".join(answers.axes), "said"))
     origin = header.origin or Origin(header.family)
     names = {finding.argument: finding.what for finding in origin.findings if finding.argument}
     said += [Finding(names.get(name, name), str(value), "said", name) for name, value in answers.arguments.items()]

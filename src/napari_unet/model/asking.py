@@ -22,6 +22,7 @@ from napari_unet.model.programs import open_program
 from napari_unet.model.questions import Questions, questions_about
 from napari_unet.model.reading import Weights
 from napari_unet.model.saying import parsed
+from napari_unet.model.turning import turned
 from napari_unet.model.writing import replace_file
 
 
@@ -128,7 +129,8 @@ def open_answered(
         texts = tuple(sorted((key, text) for key, text in said.items() if key.startswith("argument.")))
         checkpoint, digest = _built(str(path), path.stat().st_mtime_ns, texts)
     answers = _completed(parsed(said, Answers(digest)), checkpoint)
-    return Checkpoint(checkpoint.network, answered(checkpoint.header, answers)), answers
+    taken = Checkpoint(checkpoint.network, answered(checkpoint.header, answers))
+    return turned(taken, answers.axes), answers
 
 
 def forget_built() -> None:

@@ -75,6 +75,8 @@ def open_program(path: Path, kind: Kind, given: Answers | None = None) -> Checkp
         origin=Origin(FAMILIES[kind], findings=_assumed(output)),
     )
     answers = given or read_answers(path)
+    if answers is not None and answers.axes not in ("", "ZYX"):
+        raise CheckpointError(f"The axes of the program {path.name} cannot be turned.", "Leave them as they are.")
     if answers is not None:
         if answers.weights != sha256:
             raise CheckpointError(

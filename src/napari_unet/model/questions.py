@@ -76,7 +76,7 @@ def texts_of(answers: Answers) -> dict[str, str]:
         texts |= {name: ",".join(getattr(answers, name))} if getattr(answers, name) else {}
     if answers.voxel_size is not None:
         texts["voxel_size"] = ",".join(f"{length:g}" for length in answers.voxel_size)
-    return texts
+    return texts | ({"axes": answers.axes} if answers.axes else {})
 
 
 def normalization_text(how: Normalization) -> str:

@@ -15,7 +15,7 @@ from napari_unet.model.origin import bounds_problem
 EXPECTED = (
     "Expected normalization=zscore, =none, =percentile:LOW:HIGH or =fixed:OFFSET:SCALE; activation=sigmoid, =softmax "
     "or =none; classes=NAME,NAME,…; channels=NAME,NAME,… with interior and boundary, for objects; "
-    "voxel_size=[Z,]Y,X in µm; or argument.NAME=VALUE of the network's constructor."
+    "voxel_size=[Z,]Y,X in µm; axes=XYZ or another order; or argument.NAME=VALUE of the network's constructor."
 )
 
 
@@ -47,6 +47,8 @@ def parsed(said: Mapping[str, str], before: Answers) -> Answers:
                 answers = replace(answers, channels=_names(text), classes=())
             elif key == "voxel_size":
                 answers = replace(answers, voxel_size=tuple(float(length) for length in text.split(",")))
+            elif key == "axes" and sorted(text.upper()) == ["X", "Y", "Z"]:
+                answers = replace(answers, axes=text.upper())
             elif key.startswith("argument."):
                 arguments = {**answers.arguments, key.removeprefix("argument."): _value(text)}
                 answers = replace(answers, arguments=arguments)

@@ -121,6 +121,7 @@ def open_weights(weights: Weights, given: Answers | None = None) -> Checkpoint:
     """
     from napari_unet.model.answers import answered, read_answers
     from napari_unet.model.tensorfile import HEADER_KEY
+    from napari_unet.model.turning import turned
     from napari_unet.model.weights import hash_tensors
 
     answers = None if HEADER_KEY in weights.metadata else given or read_answers(weights.path)
@@ -135,7 +136,7 @@ def open_weights(weights: Weights, given: Answers | None = None) -> Checkpoint:
     told = {"architecture": architecture} if answers.arguments else {}
     checkpoint = build_checkpoint(replace(weights, documents={**weights.documents, **told}))
     checkpoint.header = answered(checkpoint.header, answers)
-    return checkpoint
+    return turned(checkpoint, answers.axes)
 
 
 def _built(family: Family, weights: Weights) -> Checkpoint:
@@ -165,8 +166,10 @@ def pack_weights(checkpoint: Checkpoint) -> dict[str, Any]:
             f"{checkpoint.header.name} did not come from another program, so there is no other format to write.",
             "Export it as .safetensors, bioimage.io, TorchScript or ONNX.",
         )
+    from napari_unet.model.turning import KEY, turned_back
+
     try:
-        tensors = family.pack(checkpoint)
+        tensors = turned_back(family.pack(checkpoint), str(origin.details.get(KEY, "")))
     except (KeyError, ValueError) as error:
         raise CheckpointError(
             f"{checkpoint.header.name} has no longer a network of {family.NAME} ({error}).",

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 from napari_unet.errors import UserError
 from napari_unet.model.answers import Answers, answered
 from napari_unet.model.saying import parsed
-from napari_unet.viewer.widgets.answering import ActivationRow, MeaningRows, NormalizationRow
+from napari_unet.viewer.widgets.answering import ActivationRow, MeaningRows, NormalizationRow, narrow_box
 from napari_unet.viewer.widgets.parts import sentence_label
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 SIDE = 320  # pixels of the preview
 SETTLE = 400  # ms after the last change before it is tried
 ONCE = "You are asked once: the answers are kept beside the file and hold for exactly these weights."
+AXES = (("Z, Y, X, as in microscopy", "ZYX"), ("X, Y, Z, as in files of NIfTI", "XYZ"))
 VOXELS = {2: "Y, X, such as 0.25, 0.25", 3: "Z, Y, X, such as 1, 0.25, 0.25"}
 
 
@@ -80,6 +81,14 @@ class AskingDialog(QDialog):
         self.voxels.setPlaceholderText("unknown")
         if header.voxel_size is None:
             self._add_line("Voxel size, µm", self.voxels, f"Of the images that it learned from: {VOXELS[header.ndim]}")
+        self.axes = narrow_box()
+        for text, value in AXES:
+            self.axes.addItem(text, value)
+        self.axes.setCurrentIndex(max(0, self.axes.findData(earlier.get("axes", "ZYX"))))
+        self.axes.setToolTip("In which order the axes of the volumes were that it learned from")
+        self.axes.activated.connect(lambda index: self._changed())
+        if header.ndim == 3 and header.program is None:
+            self.form.addRow("Axes", self.axes)
         self._lay_out()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -144,6 +153,8 @@ class AskingDialog(QDialog):
                 texts[f"argument.{name}"] = line.text().strip()
         if self.voxels.text().strip():
             texts["voxel_size"] = self.voxels.text().strip()
+        if self.axes.currentData() != "ZYX":
+            texts["axes"] = str(self.axes.currentData())
         return texts
 
     def accept(self) -> None:
