@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from math import ceil
 
 import numpy as np
@@ -9,10 +11,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_unet.errors import OutputError
 from napari_unet.image.boxes import as_box
+from napari_unet.inference.labels import mapping, stacking, stitching
+from napari_unet.inference.labels.decoding import Decoding
 from napari_unet.inference.labels.keeping import ScoreStore, chunk_of
+from napari_unet.inference.labels.mapping import make_mapped
+from napari_unet.inference.labels.objects import ObjectSettings
+from napari_unet.model.header import COLORS, ClassInfo, Output
 
 SHAPE = (3, 12, 14)
+OUTPUT = Output(
+    "instances",
+    "softmax",
+    ("background", "interior", "boundary"),
+    (ClassInfo("background", COLORS[0]), ClassInfo("cell", COLORS[1])),
+)
 
 
 def box(*spans):
@@ -57,3 +71,40 @@ def test_no_width_makes_millions_of_files(step, flat):
     chunk = chunk_of(step, flat)
     files, expected = (np.prod([ceil(s / c) for s, c in zip(step, size, strict=True)]) for size in (chunk, usual))
     assert files <= 8 * expected
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="reserved in another way")
+def test_a_full_disk_is_told_before_anything_is_mapped(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "posix_fallocate", full)
+        with pytest.raises(OutputError, match="No space left"):
+            store_in(tmp_path)
+    assert not list(tmp_path.iterdir())
+    store_in(tmp_path).close()
+    found = (tmp_path / "scores.npy").stat()
+    assert found.st_blocks * 512 >= found.st_size
+
+
+def test_room_can_be_reserved_by_zeros(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    monkeypatch.setattr(mapping, "_ZEROS", bytes(1000))
+    make_mapped(tmp_path / "a.npy", np.uint32, (3, 1111))
+    made = np.load(tmp_path / "a.npy", mmap_mode="r+")
+    assert made.shape == (3, 1111) and made.dtype == np.uint32 and not made.any()
+    assert (tmp_path / "a.npy").stat().st_size == made.offset + made.nbytes
+
+
+@pytest.mark.parametrize("join", [False, True])
+def test_a_full_disk_is_told_while_objects_are_put_together(tmp_path, monkeypatch, join):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(stacking if join else stitching, "make_mapped" if join else "temporary", full)
+    decoding = Decoding(OUTPUT, ObjectSettings(), True, 10**6, tmp_path)
+    frames = [(0, box((z, z + 1), (0, 20), (0, 20))) for z in range(2)]
+    with pytest.raises(OutputError, match="put together .* No space left"):
+        decoding.blocks(np.zeros((1, 3, 2, 20, 20), np.float32), frames, lambda *_: None, join=join)
+    assert not list(tmp_path.iterdir())

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_unet.errors import OutputError, disk_advice
 from napari_unet.image.boxes import Box, inside, volume
 from napari_unet.inference.labels.blocks import DECODING_BYTES, SHARE, BlockPlan, Region, block_size
 from napari_unet.inference.labels.objects import ObjectSettings, decode
@@ -126,19 +127,38 @@ class Decoding:
         if not self.numbered:
             self._voxelwise(scores, frames, give, progress, run)
             return first
+        try:
+            with TemporaryDirectory(prefix="napari-unet-", dir=self.folder, ignore_cleanup_errors=True) as name:
+                return self._stitched(scores, frames, give, Path(name), join, first, progress, run)
+        except OSError as error:
+            raise OutputError(
+                f"The objects cannot be put together in '{self.folder or gettempdir()}': {error.strerror or error}.",
+                disk_advice(error, "Free some space, then try again: the scores stay."),
+            ) from error
+
+    def _stitched(
+        self,
+        scores: Any,
+        frames: Sequence[Region],
+        give: Give,
+        folder: Path,
+        join: bool,
+        first: int,
+        progress: Progress | None,
+        run: Run,
+    ) -> int:
+        """Find objects block by block; temporary arrays go to a folder."""
         core, margin = block_size(scores.shape[2:], self.flat, self.budget)
-        with TemporaryDirectory(prefix="napari-unet-", dir=self.folder, ignore_cleanup_errors=True) as name:
-            made = Path(name)
-            stitcher = Stitcher(
-                scores, frames, self.output, self.settings, core=core, margin=margin, folder=made, run=run
-            )
-            joiner = StackJoiner(give, scores.shape[3:], made) if join else None
-            for block, labels in stitcher.blocks(0 if join else first, progress):
-                (give if joiner is None else joiner.put)(block.t, block.core, labels)
-            if joiner is None:
-                return first + stitcher.count
-            joiner.close()
-            return joiner.count
+        stitcher = Stitcher(
+            scores, frames, self.output, self.settings, core=core, margin=margin, folder=folder, run=run
+        )
+        joiner = StackJoiner(give, scores.shape[3:], folder) if join and scores.shape[2] > 1 else None
+        for block, labels in stitcher.blocks(first if joiner is None else 0, progress):
+            (give if joiner is None else joiner.put)(block.t, block.core, labels)
+        if joiner is None:
+            return first + stitcher.count
+        joiner.close()
+        return joiner.count
 
     def _voxelwise(
         self, scores: Any, frames: Sequence[Region], give: Give, progress: Progress | None, run: Run

@@ -25,6 +25,7 @@ import numpy.typing as npt
 from napari_unet.errors import OutputError, disk_advice
 from napari_unet.image.boxes import Box, Triple, as_box, overlap, volume
 from napari_unet.image.source import ImageSource
+from napari_unet.inference.labels.mapping import make_mapped
 
 LIMIT_BYTES = 2**30  # larger scores are compressed, in chunks
 PLANE_CHUNK = (1, 512, 512)
@@ -149,7 +150,7 @@ class ScoreStore:
 
     def _make(self) -> None:
         if self.path.suffix == ".npy":
-            np.lib.format.open_memmap(self.path, mode="w+", dtype=self._dtype, shape=self.shape)
+            make_mapped(self.path, self._dtype, self.shape)
             return
         import zarr
 

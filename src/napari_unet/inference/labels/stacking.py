@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from napari_unet.errors import OutputError
 from napari_unet.image.boxes import Box
+from napari_unet.inference.labels.mapping import make_mapped
 from napari_unet.inference.labels.planes import chosen_pairs, shared_voxels
 
 Labels = npt.NDArray[np.uint32]
@@ -42,7 +43,7 @@ class StackJoiner:
         self._write = write
         # Two planes on the disk: this one, and the one before with its final ids.
         self._file = folder / "planes.npy"
-        np.lib.format.open_memmap(self._file, mode="w+", dtype=np.uint32, shape=(2, *size))
+        make_mapped(self._file, np.uint32, (2, *size))
         self._key: tuple[int, int] | None = None
         self._joins = False
         self._boxes: list[Box] = []
