@@ -14,7 +14,7 @@ from napari_unet.model.checkpoint import Checkpoint, load_checkpoint
 from napari_unet.model.consent import given
 from napari_unet.model.families import open_weights
 from napari_unet.model.folders import read_model
-from napari_unet.model.opening import find_checkpoint, own_header
+from napari_unet.model.opening import find_checkpoint, naming, own_header
 from napari_unet.model.packages import program_kind
 from napari_unet.model.packages.archive import is_package
 from napari_unet.model.program import Kind
@@ -90,7 +90,7 @@ def open_asking(source: str | Path, run_code: str | None = None) -> tuple[Checkp
         As `load_checkpoint`.
     """
     path = find_checkpoint(source)
-    with given(run_code):
+    with naming(path), given(run_code):
         subject = subject_of(path)
         if subject is None:
             return load_checkpoint(source, run_code), None
@@ -125,7 +125,7 @@ def open_answered(
         If an answer cannot be understood, or does not fit.
     """
     path = find_checkpoint(source)
-    with given(run_code):
+    with naming(path), given(run_code):
         texts = tuple(sorted((key, text) for key, text in said.items() if key.startswith("argument.")))
         checkpoint, digest = _built(str(path), path.stat().st_mtime_ns, texts)
     answers = _completed(parsed(said, Answers(digest)), checkpoint)

@@ -13,7 +13,7 @@ from napari_unet.model.builtin import builtin_names
 from napari_unet.model.config import UNetConfig
 from napari_unet.model.geometry import Geometry, geometry_of, program_geometry
 from napari_unet.model.header import CheckpointHeader, ClassInfo, Output
-from napari_unet.model.opening import find_checkpoint, own_header
+from napari_unet.model.opening import find_checkpoint, naming, own_header
 from napari_unet.model.outputs import class_output, default_classes, default_output
 
 if TYPE_CHECKING:
@@ -243,8 +243,8 @@ def load_checkpoint(source: str | Path, run_code: str | None = None) -> Checkpoi
     from napari_unet.model.packages import open_container
 
     path = find_checkpoint(source)
-    own = own_header(path)  # bounds first, before any tensor is read
-    with given(run_code):
+    with naming(path), given(run_code):
+        own = own_header(path)  # bounds first, before any tensor is read
         checkpoint = open_container(path, own) or open_weights(read_model(path))
     if own is not None and checkpoint.header != own:
         raise CheckpointError(f"{path.name} changed while it was read.", "Try again.")
@@ -265,4 +265,5 @@ def read_header(source: str | Path) -> CheckpointHeader:
         As `load_checkpoint`; the weights of our own files are not checked against their hash here.
     """
     path = find_checkpoint(source)
-    return own_header(path) or load_checkpoint(path).header
+    with naming(path):
+        return own_header(path) or load_checkpoint(path).header

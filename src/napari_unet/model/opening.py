@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from napari_unet.errors import CheckpointError
@@ -49,3 +51,14 @@ def own_header(path: Path) -> CheckpointHeader | None:
         return None
     values = header_of(path, read_table(path))
     return None if values is None else CheckpointHeader.from_dict(values)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Within this context, a refusal says which file it is about, also where it was found deep inside of it."""
+    try:
+        yield
+    except CheckpointError as error:
+        if path.name not in str(error):
+            error.message = f"{path.name}: {error.message}"
+        raise
