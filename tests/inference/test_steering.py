@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from napari_unet.image.boxes import as_box
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.predictor import Predictor
+from napari_unet.inference.tiles.nearness import distance_from
 from napari_unet.inference.tiles.steering import in_view_first
-from napari_unet.inference.tiles.tiling import View, distance_from, plan_tiles
+from napari_unet.inference.tiles.tiling import View, plan_tiles
 from napari_unet.model.checkpoint import Checkpoint
 from napari_unet.model.config import UNetConfig
 from napari_unet.model.geometry import geometry_of

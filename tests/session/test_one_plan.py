@@ -7,7 +7,7 @@ import pytest
 
 from napari_unet.image.boxes import whole
 from napari_unet.image.source import ImageSource
-from napari_unet.inference.network import engine
+from napari_unet.inference.network import portioned
 from napari_unet.inference.predictor import Predictor
 from napari_unet.model.checkpoint import Checkpoint, load_checkpoint
 from napari_unet.model.config import UNetConfig
@@ -26,7 +26,7 @@ def shrinking(monkeypatch):
         free[0] = max(free[0] // 8, 10**5)
         return free[0]
 
-    monkeypatch.setattr(engine, "free_on", less)
+    monkeypatch.setattr(portioned, "free_on", less)
     return free
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_unet.image.memory import memory_budget
@@ -14,15 +15,18 @@ if TYPE_CHECKING:
     from napari_unet.inference.network.engine import Engine
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Which part of an image, and what of it first; see `napari_unet.inference.predictor.Predictor.stream`."""
+
+    view: View | None = None
+    times: Iterable[int] | None = None
+    planes: Iterable[int] | None = None
+    only_view: bool = False
+
+
 def plan_route(
-    route: Route,
-    engine: Engine,
-    tile: int | None,
-    memory_gb: tuple[float | None, float | None],
-    view: View | None,
-    times: Iterable[int] | None,
-    planes: Iterable[int] | None,
-    only_view: bool,
+    route: Route, engine: Engine, tile: int | None, memory_gb: tuple[float | None, float | None], wanted: Wanted
 ) -> TilePlan:
     """Plan the tiles on the network's grid.
 
@@ -36,8 +40,8 @@ def plan_route(
         Side of the tiles in voxels; chosen by cost and memory when None.
     memory_gb : (float or None, float or None)
         Memory of the device and main memory to work with, in 10⁹ bytes; half of what is free when None.
-    view, times, planes, only_view
-        See `napari_unet.inference.predictor.Predictor.stream`.
+    wanted : Wanted
+        What of the image.
     """
     device_gb, main_gb = memory_gb
     quick, most = engine.voxel_budget(device_gb) or (None, None)
@@ -50,10 +54,10 @@ def plan_route(
         voxels=quick,
         most=most,
         across=None if route.compute(engine.run) else engine.across_budget(device_gb),
-        times=times,
-        planes=planes,
-        view=route.network_view(view),
-        only_view=only_view,
+        times=wanted.times,
+        planes=wanted.planes,
+        view=route.network_view(wanted.view),
+        only_view=wanted.only_view,
     )
-    plan = plan if route.directions else small_first(plan, route.network_view(view))
-    return route.reaching(plan, view if only_view else None)
+    plan = plan if route.directions else small_first(plan, route.network_view(wanted.view))
+    return route.reaching(plan, wanted.view if wanted.only_view else None)

@@ -20,7 +20,7 @@ from napari_unet.inference.coarse import Sizes
 from napari_unet.inference.labels.objects import ObjectSettings
 from napari_unet.inference.network.engine import Engine, ShouldStop
 from napari_unet.inference.options import PredictOptions
-from napari_unet.inference.planning import plan_route
+from napari_unet.inference.planning import Wanted, plan_route
 from napari_unet.inference.routing import Route, choose_route
 from napari_unet.inference.running import Runner, TileScores
 from napari_unet.inference.tiles.normalized import NormalizedFrames
@@ -148,24 +148,18 @@ class Predictor:
             If a 3D model is given an image without Z.
         """
         route = self.route(source)
-        return route.image_plan(self._plan(route, view, times, planes, only_view), triple(source.shape[1:]))
+        plan = self._plan(route, Wanted(view, times, planes, only_view))
+        return route.image_plan(plan, triple(source.shape[1:]))
 
     def route(self, source: ImageSource) -> Route:
         """Choose how the model is run over an image: its grid, its passes, and what the user should know."""
         checkpoint, found = self.checkpoint, self.sizes.of(self, source)
         return choose_route(source, checkpoint.header, checkpoint.geometry, self.options, found)
 
-    def _plan(
-        self,
-        route: Route,
-        view: View | None,
-        times: Iterable[int] | None,
-        planes: Iterable[int] | None,
-        only_view: bool,
-    ) -> TilePlan:
+    def _plan(self, route: Route, wanted: Wanted) -> TilePlan:
         """Plan the tiles on the network's grid."""
         memory_gb = self._memory or (self.options.memory_gb, self.options.memory_gb)
-        return plan_route(route, self.engine, self.tile, memory_gb, view, times, planes, only_view)
+        return plan_route(route, self.engine, self.tile, memory_gb, wanted)
 
     def stream(
         self,
@@ -218,7 +212,7 @@ class Predictor:
         """
         header = self.checkpoint.header
         route = self.route(source)
-        plan = self._plan(route, view, times, planes, only_view)
+        plan = self._plan(route, Wanted(view, times, planes, only_view))
         if finished is not None:
             plan = route.remaining(plan, finished)
         if statistics is None or len(statistics.offset) != header.in_channels:

@@ -17,17 +17,16 @@ from napari_unet.inference.network.devices import (
     available_devices,
     choose_device,
     default_threads,
-    free_on,
     is_out_of_memory,
     limited_threads,
     resolve_precision,
 )
-from napari_unet.inference.network.guarded import Guarded, ShouldStop, Stopped, TileTooLarge
+from napari_unet.inference.network.guarded import ShouldStop, Stopped, TileTooLarge
 from napari_unet.inference.network.lowering import lower
+from napari_unet.inference.network.portioned import Portioned
 from napari_unet.inference.network.preparing import prepared
 from napari_unet.inference.network.remembered import Remembered
 from napari_unet.inference.network.selfcheck import TOLERATED, differing, machine_key
-from napari_unet.inference.network.slabs import LEAST_ROWS, SLAB, most_bytes_across, rows_of
 from napari_unet.inference.network.sweep import Sweep
 from napari_unet.inference.network.turning import turned_network
 from napari_unet.model.unet import UNet
@@ -49,19 +48,7 @@ __all__ = [
 ]
 
 
-# Operations that take about a second: on one core in float32 or bfloat16, on a GPU a fraction of one.
-_QUICK = {
-    ("cpu", torch.float32): 5e10,
-    ("cpu", torch.bfloat16): 1e11,
-    ("cuda", torch.float32): 1e12,
-    ("cuda", torch.bfloat16): 4e12,
-    ("cuda", torch.float16): 4e12,
-    ("mps", torch.float32): 5e11,
-    ("mps", torch.float16): 1e12,
-}
-
-
-class Engine(Guarded):
+class Engine(Portioned):
     """A network made ready to run: copied, folded, placed and laid out in memory.
 
     Parameters
@@ -88,8 +75,6 @@ class Engine(Guarded):
         chosen = choose_device(device)
         super().__init__(checkpoint.header, chosen, resolve_precision(precision, chosen), threads)
         self.note = ""  # what was decided about the precision
-        self.slabs_cut = False
-        self._slab = SLAB["cpu" if self.device.kind == "cpu" else "gpu"]
         network = deepcopy(checkpoint.network).to(device="cpu", dtype=torch.float32).eval()
         with limited_threads(self.threads):
             made = prepared(network, self.header.in_channels, checkpoint.geometry.divisor, self.dtype, self.device.kind)
@@ -108,47 +93,6 @@ class Engine(Guarded):
         kind = str(self.dtype).removeprefix("torch.")
         threads = f", {self.threads} thread{'s' if self.threads > 1 else ''}" if self.device.kind == "cpu" else ""
         return f"{self.device.sentence} Computes in {kind}{threads}."
-
-    @property
-    def sweeps(self) -> bool:
-        """Whether the network can pass along an axis, see `napari_unet.inference.network.sweep`."""
-        return self._folded is not None
-
-    def budget(self, memory_gb: float | None = None) -> int:
-        """Return the bytes to work with: `memory_gb`, or half of what is free on the device."""
-        return free_on(self.device) // 2 if memory_gb is None else int(memory_gb * 10**9)
-
-    def voxel_budget(self, memory_gb: float | None = None) -> tuple[int, int] | None:
-        """Return how many voxels a tile may have to stay quick, and to fit into memory.
-
-        None if the network would not run on a small probe, so that its cost is unknown.
-        """
-        if self.cost is None:
-            return None
-        quick = _QUICK[self.device.kind, self.dtype]
-        most = int(self.budget(memory_gb) / (4 * self.cost.values))
-        return max(1, min(int(quick / max(self.cost.operations, 1.0)), 2**22, most)), max(1, most)
-
-    def across_budget(self, memory_gb: float | None = None) -> int | None:
-        """Return how many voxels the cross-section of a sweep may have; None if there is none to be had."""
-        if self._folded is None:
-            return None
-        return max(1, int(self.budget(memory_gb) / most_bytes_across(self._folded.config, self.dtype.itemsize)))
-
-    def slab_rows(self, across: int) -> int:
-        """Return how many rows of a cross-section with `across` voxels to push through the network at once."""
-        if self._folded is None:
-            return 1
-        return rows_of(self._slab, self._folded.config, across, self.dtype.itemsize)
-
-    def smaller_slabs(self, across: int) -> bool:
-        """Push half as many rows at once from now on; False if there is no less."""
-        rows = self.slab_rows(across)
-        if self._folded is None or rows <= LEAST_ROWS:
-            return False
-        self._slab = rows * across * self._folded.config.features[0] * self.dtype.itemsize // 2
-        self.slabs_cut = True
-        return True
 
     @property
     def unchecked(self) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from napari_unet.image.boxes import volume
-from napari_unet.inference.tiles.tiling import Tile, TilePlan, View, distance_from
+from napari_unet.inference.tiles.nearness import distance_from
+from napari_unet.inference.tiles.tiling import Tile, TilePlan, View
 
 FIRST_VOXELS = 2**18  # computed for the first tile: a tenth of a second where a usual tile takes half of one
 

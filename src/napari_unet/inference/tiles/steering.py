@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from napari_unet.inference.tiles.tiling import Tile, View, distance_from
+from napari_unet.inference.tiles.nearness import distance_from
+from napari_unet.inference.tiles.tiling import Tile, View
 
 Steer = Callable[[], View | None]
 

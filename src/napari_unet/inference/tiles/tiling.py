@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.image.boxes import Box, Triple, as_box, extent, inside, three_axes, triple, volume
+from napari_unet.inference.tiles.nearness import distance_from, gaps
 from napari_unet.inference.tiles.sizing import (
     DEFAULT_VOXELS,
     MOST_VOXELS,
@@ -253,7 +254,7 @@ def plan_tiles(
     if view is not None:
         tiles.sort(key=lambda one: distance_from(one, view))
         if only_view:
-            tiles = [one for one in tiles if one.t == view[0] and not any(_gaps(one.inner, view[1]))]
+            tiles = [one for one in tiles if one.t == view[0] and not any(gaps(one.inner, view[1]))]
     numbered = tuple(Tile(i, one.t, one.z, one.inner, one.outer) for i, one in enumerate(tiles))
     return replace(plan, tiles=numbered)
 
@@ -264,36 +265,6 @@ def _following(starts: Sequence[Iterable[int]], along: int) -> Iterator[Triple]:
     for corner in product(starts[others[0]], starts[others[1]], starts[along]):
         placed = dict(zip((*others, along), corner, strict=True))
         yield (placed[0], placed[1], placed[2])
-
-
-def distance_from(tile: Tile, view: View) -> tuple[float, ...]:
-    """Return how far a tile is from the view: by time, plane, then within the plane.
-
-    Parameters
-    ----------
-    tile : Tile
-        Any tile.
-    view : tuple
-        (t, (z, y, x) slices) that the user sees.
-
-    Returns
-    -------
-    tuple of float
-        To be compared with that of other tiles.
-    """
-    z, y, x = _gaps(tile.inner, view[1])
-    centre = sum(
-        (0.5 * (a.start + a.stop - b.start - b.stop)) ** 2 for a, b in zip(tile.inner[1:], view[1][1:], strict=True)
-    )
-    time = (abs(tile.t - view[0]), tile.t)
-    if z + y + x == 0:
-        return (*time, 0, 0, tile.inner[0].start, 0, centre)
-    # Beyond the view column by column, the nearest first, so that tiles follow each other.
-    return (*time, 1, z, tile.inner[0].start, x, tile.inner[2].start, tile.inner[1].start)
-
-
-def _gaps(first: Box, second: Box) -> Triple:
-    return triple(max(0, a.start - b.stop + 1, b.start - a.stop + 1) for a, b in zip(first, second, strict=True))
 
 
 def _chosen(wanted: Iterable[int] | None, length: int) -> list[int]:
