@@ -19,7 +19,8 @@ from napari_unet.inference.labels.blocks import block_size
 from napari_unet.inference.labels.keeping import ScoreStore, open_scores, sample_of
 from napari_unet.inference.labels.objects import ObjectSettings, decode
 from napari_unet.inference.labels.planes import PlaneJoiner
-from napari_unet.inference.large import frames_of, segment_large
+from napari_unet.inference.large import frames_of, score_key, segment_large
+from napari_unet.inference.network.devices import Device
 from napari_unet.inference.options import PredictOptions
 from napari_unet.inference.predictor import Predictor
 from napari_unet.model.header import COLORS, ClassInfo, Output
@@ -241,3 +242,19 @@ def test_planes_of_a_large_stack_are_joined(make_checkpoint, tmp_path):
     expected = [[joiner.add(z, plane, t) for z, plane in enumerate(planes)] for t, planes in enumerate(case.expected)]
     np.testing.assert_array_equal(labels, expected)
     assert result.objects == joiner.next_id - 1 < case.expected.max()
+
+
+@pytest.mark.parametrize("precision", ["auto", "float32"])
+def test_what_ran_out_of_memory_on_a_gpu_goes_on_on_the_cpu(tmp_path, make_checkpoint, precision):
+    checkpoint = make_checkpoint()
+    source = ImageSource.from_array(np.random.default_rng(0).random((96, 64), np.float32), "YX")
+
+    def key(asked, device=None):
+        predictor = Predictor(checkpoint, device="cpu", precision=asked)
+        plan = predictor.plan(source)
+        if device is not None:
+            predictor.engine.device, predictor.engine.dtype = Device(device, ""), torch.float16
+        return score_key(predictor, predictor.measure(source), plan)
+
+    assert key(precision) == key(precision, "mps")
+    assert key("float32") != key("auto")

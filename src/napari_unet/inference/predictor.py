@@ -86,7 +86,7 @@ class Predictor:
         self.checkpoint = checkpoint
         self.options = options or PredictOptions()
         self.engine = Engine(checkpoint, device=device, precision=precision, threads=threads)
-        self.tile, self._runner = tile, Runner(self.engine)
+        self.tile, self.asked_precision, self._runner = tile, precision, Runner(self.engine)
         self.sizes = Sizes()  # of objects in images seen before, shared with copies
         self._memory: tuple[float, float] | None = None  # GB on the device and in main memory, once fixed
 

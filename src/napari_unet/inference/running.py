@@ -180,7 +180,8 @@ class Runner:
                 f"Memory ran out on {self.engine.device.name} even for the smallest tile ({tile.where}).",
                 "Close other programs, or choose a smaller model."
                 if self.engine.device.kind == "cpu"
-                else "Choose the device 'cpu': what is finished is kept, and the rest is computed there.",
+                else "Choose the device 'cpu'"
+                + (": what is finished is kept, and the rest is computed there." if plan.exact else "."),
             )
         axis, *parts = halves
         return np.concatenate([self._scores(plan, half, frames, should_stop, compute) for half in parts], axis=1 + axis)
