@@ -108,3 +108,21 @@ def test_a_full_disk_is_told_while_objects_are_put_together(tmp_path, monkeypatc
     with pytest.raises(OutputError, match="put together .* No space left"):
         decoding.blocks(np.zeros((1, 3, 2, 20, 20), np.float32), frames, lambda *_: None, join=join)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("limits", [(0, 10**9), (10**9, 0)])
+def test_another_budget_goes_on_with_what_is_there(tmp_path, limits):
+    scores = np.random.default_rng(0).random((1, *SHAPE)).astype(np.float16)
+    where = box((0, SHAPE[0]), (0, SHAPE[1]), (0, SHAPE[2]))
+
+    def store(limit, key="a"):
+        return ScoreStore(tmp_path / "scores.npy", (1, 1, *SHAPE), {"image": key}, limit=limit)
+
+    store(limits[0]).put(0, where, scores)
+    again = store(limits[1])
+    assert again.finished(0, where)
+    np.testing.assert_array_equal(np.asarray(again.array[0, 0]), scores[0])
+    again.close()
+    other = store(limits[1], "b")  # of another image: begun anew, as this budget wants it
+    assert not other.finished(0, where)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".npy" if limits[1] else ".zarr"]

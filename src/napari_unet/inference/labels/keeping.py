@@ -75,8 +75,11 @@ class ScoreStore:
         self.shape = tuple(int(n) for n in shape)
         self._dtype: np.dtype[Any] = np.dtype(dtype)
         self._chunk = chunk
+        kinds = (path, path.with_suffix(".zarr"))
         large = prod(self.shape) * self._dtype.itemsize > limit
-        self.path = path.with_suffix(".zarr") if large else path
+        there = next((one for one in kinds if one.exists()), None)
+        # What is there is gone on with as it is, also where there was more or less memory then.
+        self.path = there if resume and there is not None else kinds[large]
         self._journal = path.with_suffix(".tiles")
         self._key = key
         self._started = False  # whether the journal says what the scores come from
@@ -84,6 +87,7 @@ class ScoreStore:
         try:
             if not (resume and self._found()):
                 self._discard()
+                self.path = kinds[large]
                 self._make()
             self._array: Any = open_scores(self.path, writable=True)
         except OSError as error:
