@@ -65,7 +65,7 @@ def subject_of(path: Path) -> Subject | None:
     """
     from napari_unet.model.weights import hash_tensors
 
-    if own_header(path) is not None or is_package(path):
+    if _says_everything(path):
         return None
     kind = program_kind(path)
     if kind is not None:
@@ -91,13 +91,18 @@ def open_asking(source: str | Path, run_code: str | None = None) -> tuple[Checkp
     """
     path = find_checkpoint(source)
     with naming(path), given(run_code):
-        subject = subject_of(path)
-        if subject is None:
+        if _says_everything(path):
             return load_checkpoint(source, run_code), None
         earlier = read_answers(path)
-        fits = earlier is not None and earlier.weights == subject.digest
-        checkpoint = subject.open(earlier if fits else None)
-    return checkpoint, questions_about(checkpoint.header, None if fits else earlier)
+        checkpoint, digest = _built(str(path), path.stat().st_mtime_ns, ())
+        if earlier is not None and earlier.weights == digest:
+            forget_built()
+            checkpoint = load_checkpoint(source, run_code)
+            earlier = None
+        questions = questions_about(checkpoint.header, earlier)
+    if questions is None:
+        forget_built()
+    return Checkpoint(checkpoint.network, checkpoint.header), questions
 
 
 def open_answered(
@@ -147,6 +152,10 @@ def write_answers(path: Path, answers: Answers) -> None:
         If it cannot be written there.
     """
     replace_file(path.with_name(path.name + SUFFIX), answers_text(answers).encode())
+
+
+def _says_everything(path: Path) -> bool:
+    return own_header(path) is not None or is_package(path)
 
 
 @lru_cache(maxsize=1)

@@ -99,7 +99,8 @@ class UNet(nn.Module):
         self.head = pointwise(config, channels, config.out_channels)
         self._pool = functional.max_pool2d if config.ndim == 2 else functional.max_pool3d
         for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Conv3d) and max(module.kernel_size) > 1:
+            # On the meta device there is nothing to fill, and to try it imports torch's compiler for two seconds.
+            if isinstance(module, nn.Conv2d | nn.Conv3d) and max(module.kernel_size) > 1 and not module.weight.is_meta:
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
