@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from threading import Event, Timer, current_thread, main_thread
 
 import numpy as np
 import pytest
@@ -162,3 +163,31 @@ def test_what_was_written_twice_comes_back_as_it_was_first(tmp_path) -> None:
     before.write(0, whole((1, 30, 20)), first + 1)  # a writer that has not heard of it yet
     np.testing.assert_array_equal(pyramid.read(0, whole((1, 30, 20))), first)
     assert not before.folder.exists()
+
+
+def test_a_segmentation_waits_until_the_labels_of_before_are_back(stack, monkeypatch) -> None:
+    session, image_id = stack
+    area = as_box((1, 0, 0), (2, 48, 48))
+    stop_after(monkeypatch, 2, Cancelled())
+    bring_back, may_go_on = Before.bring_back, Event()
+
+    def slowly(self):
+        may_go_on.wait(20)
+        yield from bring_back(self)
+
+    monkeypatch.setattr(Before, "bring_back", slowly)
+    session.decode(image_id, replace(session.settings.objects, min_size=10**6))
+    image = session.images[image_id].source.data
+    image[1] = 0
+    wrote = LabelPyramid.write
+
+    def watched(self, *args):
+        assert may_go_on.is_set() or current_thread() is not main_thread(), "segmented over what comes back"
+        wrote(self, *args)
+
+    monkeypatch.setattr(LabelPyramid, "write", watched)
+    Timer(0.5, may_go_on.set).start()
+    session.settings = replace(session.settings, objects=replace(session.settings.objects, min_size=0))
+    session.segment(image_id, view=area)
+    assert not [m for m in session.messages if m[0] == "error"], session.messages
+    assert not all_labels(session, image_id)[0][1].any()

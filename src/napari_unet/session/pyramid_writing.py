@@ -67,6 +67,9 @@ class PyramidWriter:
         Returns the work areas of an image by its id, on the main thread.
     note : callable
         Gets what the labels came from once all are written.
+    ready : callable
+        Returns once nothing else writes into the pyramid, such as what brings earlier labels back; called off the
+        main thread.
     """
 
     scores = ""
@@ -80,10 +83,12 @@ class PyramidWriter:
         ids: IdCounter | None,
         areas: Callable[[str], Sequence[WorkedOn]],
         note: Callable[[Origin], None],
+        ready: Callable[[], None],
     ) -> None:
         self._session, self._image_id, self._pyramid = session, image_id, pyramid
         self._ids, self._areas, self._note_origin = ids, tuple(areas(image_id)), note
         self._areas_now, self._late = areas, dict[str, WorkedOn]()
+        self._ready, self._waits = ready, True
         self._one_id = OneId()
         self._forgotten: set[str] = set()  # areas whose earlier predictions are no longer in the history
 
@@ -92,6 +97,9 @@ class PyramidWriter:
         if not isinstance(report, LabelBlock):
             yield report
             return
+        if self._waits:
+            self._waits = False
+            self._ready()
         meeting = [
             (one, common)
             for one in self._areas

@@ -110,17 +110,16 @@ class Pyramids(Reopening):
         def areas(image_id: str) -> list[WorkedOn]:
             return self.worked_on(image_id) if self.pyramid(image_id) is pyramid else []
 
+        ready = self._pyramid_writer.finish
         if not whole:
-            return PyramidWriter(self, image_id, pyramid, ids, areas, note)
+            return PyramidWriter(self, image_id, pyramid, ids, areas, note, ready)
         self._decoded.add(image_id)
 
         def over(before: Before, counts: bool) -> None:
             self._decoded.discard(image_id)
             self._pyramid_writer.put(before.forget if counts else lambda: self._bring_back(image_id, before))
 
-        # What an earlier one has left is brought back by then.
-        ready = self._pyramid_writer.finish
-        return WholeWriter(self, image_id, pyramid, ids, areas, note, Before(pyramid), ready, over)
+        return WholeWriter(self, image_id, pyramid, ids, areas, note, ready, Before(pyramid), over)
 
     def shown_origin(self, image_id: str) -> Origin:
         """Return what the labels on screen came from; its scores are there if it was segmented in this session."""

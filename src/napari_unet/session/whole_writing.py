@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -26,12 +26,10 @@ class WholeWriter(PyramidWriter):
 
     Parameters
     ----------
-    session, image_id, pyramid, ids, areas, note
+    session, image_id, pyramid, ids, areas, note, ready
         See `PyramidWriter`.
     before : Before
         Keeps what is written over.
-    ready : callable
-        Returns once nothing else writes into the pyramid; called off the main thread.
     over : callable
         Gets `before`, and whether what was written counts; returns at once.
     """
@@ -44,21 +42,13 @@ class WholeWriter(PyramidWriter):
         ids: IdCounter | None,
         areas: Callable[[str], Sequence[WorkedOn]],
         note: Callable[[Origin], None],
-        before: Before,
         ready: Callable[[], None],
+        before: Before,
         over: Callable[[Before, bool], None],
     ) -> None:
-        super().__init__(session, image_id, pyramid, ids, areas, note)
-        self._before, self._ready, self._over = before, ready, over
-        self._waits = True
+        super().__init__(session, image_id, pyramid, ids, areas, note, ready)
+        self._before, self._over = before, over
         self._edits: dict[str, list[PredictionEdit]] = {}
-
-    def prepare(self, report: object) -> Iterator[object]:
-        """Prepare as `PyramidWriter` does, once what an earlier writer has left is written."""
-        if self._waits:
-            self._waits = False
-            self._ready()
-        yield from super().prepare(report)
 
     def _put(self, t: int, box: Box, labels: npt.NDArray[Any]) -> None:
         self._before.write(t, box, labels)
