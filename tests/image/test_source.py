@@ -221,3 +221,10 @@ def test_layers_that_do_not_match_are_refused() -> None:
     coarse = ImageSource(np.zeros((4, 5)), "YX", scale=(1, 0.6, 0.6))
     with pytest.raises(ImageError, match="voxel sizes"):
         stack_channels([fine, coarse])
+
+
+def test_a_size_that_is_not_known_yet_is_refused() -> None:
+    array = da.from_array(np.arange(12.0).reshape(4, 3))
+    with pytest.raises(ImageError, match="is unknown"):
+        ImageSource.from_array(array[array[:, 0] > 2], "YX")
+    assert ImageSource.from_array(array[array[:, 0] > 2].compute_chunk_sizes(), "YX").shape == (1, 1, 3, 3)

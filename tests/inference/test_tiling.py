@@ -10,6 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from napari_unet.errors import ImageError
 from napari_unet.image.boxes import extent, overlap, volume
 from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
@@ -197,3 +198,9 @@ def test_a_foreign_network_that_is_local_shows_no_seams():
     image = np.random.default_rng(0).normal(size=(150, 97))
     tiled, whole = (Predictor(checkpoint, "cpu", "float32", tile=t, threads=1).predict(image, "YX") for t in (16, 150))
     np.testing.assert_allclose(tiled, whole, atol=1e-4)
+
+
+@pytest.mark.parametrize("wanted", [{"planes": [7]}, {"planes": [-1]}, {"times": [2]}])
+def test_planes_and_times_that_are_not_there_are_refused(wanted):
+    with pytest.raises(ImageError, match="was asked for; the image has"):
+        plan_tiles((2, 3, 20, 20), geometry_of(UNetConfig(features=(4, 8))), **wanted)

@@ -65,6 +65,11 @@ class ImageSource:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "axes", parse_axes(self.axes, self.data.shape))
+        if any(n != n for n in self.data.shape):
+            raise ImageError(
+                f"The size of the image {self.name!r} is unknown: shape {tuple(self.data.shape)}.",
+                "Find it out first: dask does by compute_chunk_sizes().",
+            )
         if 0 in self.data.shape:
             raise ImageError(
                 f"The image {self.name!r} is empty: shape {tuple(self.data.shape)}.", "Choose an image with pixels."

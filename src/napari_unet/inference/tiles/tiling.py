@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.errors import ImageError
 from napari_unet.image.boxes import Box, Triple, as_box, extent, inside, three_axes, triple, volume
 from napari_unet.inference.tiles.nearness import distance_from, gaps
 from napari_unet.inference.tiles.sizing import (
@@ -213,6 +214,11 @@ def plan_tiles(
     -------
     TilePlan
 
+    Raises
+    ------
+    ImageError
+        If the image has no such time point or plane.
+
     Examples
     --------
     >>> from napari_unet.model.config import UNetConfig
@@ -241,9 +247,9 @@ def plan_tiles(
         step = triple(min(p, -(-max(1, tile) // d) * d) for p, d in zip(padded, divisor, strict=True))
     plan = TilePlan((), size, padded, step, divisor, halo, geometry.exact, ndim, trim, along)
     starts = [range(0, n, s) for n, s in zip(size, step, strict=True)]
-    layers = _chosen(planes, depth) if flat else [0]
+    layers = _chosen(planes, depth, "plane") if flat else [0]
     tiles = []
-    for t in _chosen(times, n_times):
+    for t in _chosen(times, n_times, "time point"):
         for z in layers:
             for corner in _following(starts, along):
                 inner = as_box(corner, triple(min(a + s, n) for a, s, n in zip(corner, step, size, strict=True)))
@@ -267,5 +273,12 @@ def _following(starts: Sequence[Iterable[int]], along: int) -> Iterator[Triple]:
         yield (placed[0], placed[1], placed[2])
 
 
-def _chosen(wanted: Iterable[int] | None, length: int) -> list[int]:
-    return list(range(length)) if wanted is None else [int(i) for i in wanted]
+def _chosen(wanted: Iterable[int] | None, length: int, what: str) -> list[int]:
+    chosen = list(range(length)) if wanted is None else [int(i) for i in wanted]
+    for index in chosen:
+        if not 0 <= index < length:
+            raise ImageError(
+                f"The {what} {index} was asked for; the image has {length}, from 0 to {length - 1}.",
+                f"Choose a {what} of the image.",
+            )
+    return chosen
