@@ -46,6 +46,9 @@ def test_what_is_said_is_remembered(call, foreign):
         "voxel_size=1",
         "thing=1",
         "argument.num_groups=1000000000",
+        "channels=interior,edge",
+        "axes=XYZ",
+        "axes=XX",
         "no value",
     ],
 )
@@ -54,6 +57,22 @@ def test_what_does_not_fit_is_refused_and_not_remembered(call, foreign, text):
     assert said.code == 2
     assert len(said.err.strip().splitlines()) == 1
     assert [path.name for path in foreign.parent.iterdir()] == [foreign.name]
+
+
+def test_tiles_and_what_can_be_said_are_told(call, foreign, models):
+    said = call("inspect", foreign)
+    assert "a normalization layer takes mean and deviation" in " ".join(said.out.split())
+    assert "--say" in said.err
+    ours = call("inspect", models["classes"])
+    assert "exact: the same scores" in ours.out and ours.err == ""
+
+
+def test_objects_are_said_by_their_channels(call, foreign):
+    assert call("inspect", foreign, "--say", "channels=interior,boundary").code == 0
+    output = load_checkpoint(foreign).header.output
+    assert output.instances and output.channels == ("interior", "boundary")
+    assert call("inspect", foreign, "--say", "classes=ground,cell").code == 0
+    assert load_checkpoint(foreign).header.output.kind == "classes"
 
 
 def test_answers_hold_for_these_weights_only(call, foreign):

@@ -11,6 +11,7 @@ from napari_unet.cli import console
 from napari_unet.cli.exporting import add_export_options, target_of, write
 from napari_unet.errors import UserError
 from napari_unet.model.origin import HOW
+from napari_unet.model.questions import questions_about
 
 if TYPE_CHECKING:
     from napari_unet.model.checkpoint import Checkpoint
@@ -52,6 +53,10 @@ def inspect(arguments: argparse.Namespace) -> int:
         console.say(json.dumps(checkpoint.header.to_dict(), indent=2, ensure_ascii=False))
     else:
         console.facts(checkpoint.header.name, facts(checkpoint))
+        if questions_about(checkpoint.header) is not None:
+            console.note(
+                "What is assumed can be said once: napari-unet inspect FILE --say …, or open it in the window."
+            )
     return console.DONE
 
 
@@ -91,29 +96,57 @@ def facts(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     from napari_unet.model.weights import once_each
 
     header, geometry = checkpoint.header, checkpoint.geometry
-    ours = header.family == "napari-unet"
-    source = "stated by its header" if ours else "inferred from the weights, verified by a strict load"
-    exact = "tiles are exact" if geometry.exact else "tiles are approximate: a layer looks at the whole input"
     parameters = sum(tensor.numel() for tensor in once_each(checkpoint.network).values())
+    output = header.output
+    scores = "as the network gives them" if output.activation == "none" else f"by {output.activation}"
     rows = [
-        ("family", f"{header.family} ({source})"),
+        ("family", f"{header.family} ({_known_by(header)})"),
         ("architecture", _architecture(header)),
-        ("size", f"{parameters:,} numbers"),
+        ("size", f"{parameters:,} weights"),
         (
             "input",
-            f"{header.axes}, {header.in_channels} channel(s)" + (", gray repeated" if header.repeat_gray else ""),
+            f"{header.ndim}D ({header.axes}), {_channels(header.in_channels)}"
+            + (", gray repeated" * header.repeat_gray),
         ),
-        ("output", f"{header.output.kind}: {', '.join(header.output.channels)} ({header.output.activation})"),
-        ("classes", ", ".join(f"{k} {info.name} {info.color}" for k, info in enumerate(header.output.classes))),
+        ("output", f"{output.kind}: {', '.join(output.channels)}; scores {scores}"),
+        ("classes", ", ".join(f"{k} {info.name} {info.color}" for k, info in enumerate(output.classes))),
         ("normalization", header.normalization.sentence),
         ("voxel size", " × ".join(f"{n:g}" for n in header.voxel_size) + " µm" if header.voxel_size else "unknown"),
         ("object size", f"{header.object_diameter:g} voxels wide" if header.object_diameter else "unknown"),
-        ("geometry", f"divisor {_by(geometry.divisor)}, halo {_by(geometry.halo)} voxels; {exact}"),
+        (
+            "geometry",
+            f"sizes in multiples of {_by(geometry.divisor)}; sees {_by(geometry.halo)} voxels to each side (halo)",
+        ),
+        ("tiles", "exact: the same scores as for the whole image at once" if geometry.exact else _blended(checkpoint)),
         ("weights", f"SHA-256 {header.weights_hash}"),
         ("parent", header.parent or "none"),
     ]
     rows += _origin(header.origin)
-    return rows + [(f"  {key}", _short(value)) for key, value in header.provenance.items()]
+    return rows + [(f"  {key}", _short(value)) for key, value in header.provenance.items() if value not in ([], {}, "")]
+
+
+def _known_by(header: CheckpointHeader) -> str:
+    if header.program is not None:
+        return "a program, found out by running it" if header.origin else "a program, as its package describes it"
+    ours = header.family == "napari-unet"
+    return "stated by its header" if ours else "told by names and shapes of the weights, which fit exactly"
+
+
+def _blended(checkpoint: Checkpoint) -> str:
+    """Return why tiles of a network are no more than nearly what the whole image would give."""
+    from napari_unet.model.reach import looks_at_all
+
+    if looks_at_all(checkpoint.network):
+        why = (
+            "a normalization layer takes mean and deviation from all that it is given, so a tile's scores depend on it"
+        )
+    else:
+        why = "how far the network sees was measured, not derived"
+    return f"overlap and are blended: {why}. “napari-unet seams” measures how much on an image of yours"
+
+
+def _channels(count: int) -> str:
+    return "1 channel" if count == 1 else f"{count} channels"
 
 
 def _origin(origin: Origin | None) -> list[tuple[str, str]]:
@@ -123,7 +156,7 @@ def _origin(origin: Origin | None) -> list[tuple[str, str]]:
     where = ["folder"] if origin.file else []
     where += [f"under {' / '.join(origin.container)}"] if origin.container else []
     where += [f"prefix {origin.prefix}"] if origin.prefix else []
-    came = f"{origin.family}: {origin.variant}" + (f" ({', '.join(where)})" if where else "")
+    came = ": ".join(filter(None, (origin.family, origin.variant))) + (f" ({', '.join(where)})" if where else "")
     found = [(f"  {finding.what}", f"{finding.value} ({HOW[finding.how]})") for finding in origin.findings]
     return [("came as", came), *found]
 

@@ -105,6 +105,11 @@ def _measures(part: nn.Module) -> bool:
     return isinstance(part, nn.GroupNorm) or (isinstance(part, _InstanceNorm) and not part.track_running_stats)
 
 
+def looks_at_all(network: nn.Module) -> bool:
+    """Return whether a layer normalizes by the statistics of its input, so that each score depends on all of it."""
+    return any(_measures(part) for part in network.modules())
+
+
 def _fixed(part: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:
     """Return the same values, of which the gradient takes the statistics for constants."""
     x = inputs[0]

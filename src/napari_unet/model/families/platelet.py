@@ -25,7 +25,7 @@ from napari_unet.model.checkpoint import Checkpoint
 from napari_unet.model.families.borrowing import borrowed_checkpoint
 from napari_unet.model.families.remapping import Known
 from napari_unet.model.header import Output
-from napari_unet.model.origin import Blueprint, Finding
+from napari_unet.model.origin import Blueprint, Finding, How
 from napari_unet.model.outputs import default_classes
 from napari_unet.model.reading import Weights
 
@@ -70,14 +70,15 @@ def build(weights: Weights) -> Checkpoint:
         divisor = [a * b for a, b in zip(divisor, level, strict=True)]
     names = MEANING if channels == len(MEANING) else tuple(f"channel {index}" for index in range(channels))
     classes = default_classes(channels)
+    how: How = "weights" if names == MEANING else "assumed"  # who has these channels was made by its program
     known = Known(
         "UNet",
         Normalization("none"),  # its own widget passes the values on as they are
         Output("classes", "none", names, classes) if channels > 1 else None,
         (
-            Finding("channels", ", ".join(names), "assumed"),
-            Finding("classes", "none of the channels is a class; train it to classes of your own", "assumed"),
-            Finding("normalization", "none", "assumed"),
+            Finding("channels", ", ".join(names), how),
+            Finding("classes", "none of the channels is a class; train it to classes of your own", how),
+            Finding("normalization", Normalization("none").sentence, how),
         ),
     )
     blueprint = Blueprint(NAME, "PlateletUNet", arguments, tuple(divisor))
