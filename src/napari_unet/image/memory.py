@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 SHARE = 0.5  # of what is free
 UNKNOWN_MACHINE = 4 * 2**30  # bytes that every machine that runs napari has
@@ -38,3 +42,22 @@ def memory_budget(memory_gb: float | None = None) -> int:
     1500000000
     """
     return int(free_memory() * SHARE) if memory_gb is None else int(memory_gb * 10**9)
+
+
+def give_back() -> None:
+    """Give freed memory back to the system, where its allocator keeps it (glibc).
+
+    Work in pieces of many sizes leaves gaps between what is in use. They are filled again, but not all of them, so that
+    a long run would hold more and more that it does not need.
+    """
+    trim = _trim()
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _trim() -> Any:
+    """Return glibc's ``malloc_trim``; None where there is none."""
+    if not sys.platform.startswith("linux"):
+        return None
+    return getattr(ctypes.CDLL(None), "malloc_trim", None)

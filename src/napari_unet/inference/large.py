@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.image.boxes import Box, whole
+from napari_unet.image.memory import give_back
 from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.labels.blocks import BlockPlan, Region, block_size
@@ -147,6 +148,7 @@ def segment_large(
             progress(one.done, one.total + blocks)
     if should_stop is not None and should_stop():
         return None
+    give_back()  # what the network has worked with
 
     def step(done: int, total: int) -> None:
         if progress is not None:

@@ -16,7 +16,7 @@ from napari_unet.inference.labels.blocks import Block, BlockPlan
 from napari_unet.inference.labels.planes import shared_voxels
 
 Ids = npt.NDArray[np.int64]
-_IN_MEMORY = 16 * 2**20  # temporary arrays of up to so many voxels are kept in memory
+_IN_MEMORY = 2 * 2**20  # temporary arrays of up to so many voxels are kept in memory
 Rule = Literal["agreement", "contact"]
 
 

@@ -25,6 +25,7 @@ from scipy import ndimage
 
 from napari_unet.errors import OutputError
 from napari_unet.image.boxes import Box, Triple, extent, inside
+from napari_unet.image.memory import give_back
 from napari_unet.inference.labels.agreement import Ids, Joining, temporary
 from napari_unet.inference.labels.blocks import Block, BlockPlan, Region
 from napari_unet.inference.labels.objects import ObjectSettings, Pieces, least_core, pieces
@@ -116,6 +117,7 @@ class Stitcher:
         def step() -> None:
             nonlocal done
             done += 1
+            give_back()
             if progress is not None:
                 progress(done, self.total)
 
