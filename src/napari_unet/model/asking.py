@@ -96,8 +96,9 @@ def open_asking(source: str | Path, run_code: str | None = None) -> tuple[Checkp
         earlier = read_answers(path)
         checkpoint, digest = _built(str(path), path.stat().st_mtime_ns, ())
         if earlier is not None and earlier.weights == digest:
-            forget_built()
-            checkpoint = load_checkpoint(source, run_code)
+            # Another argument makes another network; the rest is said of the same one.
+            again = subject_of(path) if earlier.arguments else None
+            checkpoint = _as_said(checkpoint, earlier) if again is None else again.open(earlier)
             earlier = None
         questions = questions_about(checkpoint.header, earlier)
     if questions is None:
@@ -134,8 +135,7 @@ def open_answered(
         texts = tuple(sorted((key, text) for key, text in said.items() if key.startswith("argument.")))
         checkpoint, digest = _built(str(path), path.stat().st_mtime_ns, texts)
     answers = _completed(parsed(said, Answers(digest)), checkpoint)
-    taken = Checkpoint(checkpoint.network, answered(checkpoint.header, answers))
-    return turned(taken, answers.axes), answers
+    return _as_said(checkpoint, answers), answers
 
 
 def forget_built() -> None:
@@ -165,6 +165,11 @@ def _built(path: str, modified: int, arguments: tuple[tuple[str, str], ...]) -> 
     if subject is None:
         raise CheckpointError(f"{Path(path).name} says everything itself.", "Open it again.")
     return subject.open(parsed(dict(arguments), Answers(subject.digest))), subject.digest
+
+
+def _as_said(checkpoint: Checkpoint, answers: Answers) -> Checkpoint:
+    """Return a checkpoint with answers that leave its network what it is."""
+    return turned(Checkpoint(checkpoint.network, answered(checkpoint.header, answers)), answers.axes)
 
 
 def _completed(answers: Answers, checkpoint: Checkpoint) -> Answers:
