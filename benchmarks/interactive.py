@@ -7,6 +7,13 @@ A run is a task, a protocol, a rule and a seed; it goes on for three rounds of t
 annotated seconds. Each round is one row of the CSV, written at once. What is there is skipped, and a run that was
 broken off starts again, so the command may be stopped and given again. See ``interactive_parts`` for what the
 annotator does, what it costs, and what the rules are. Needs scikit-learn; plots need matplotlib.
+
+The parents come from the recipes, without the data sets that the tasks ask about:
+
+    napari-unet train --recipe recipes/nuclei-2d.toml --without he_color gray_bright -o DIR/nuclei-fluo.safetensors …
+    napari-unet train --recipe recipes/start-2d.toml --without axondeepseg_sem a549_brightfield maize \
+        -o DIR/start-2d-without.safetensors …
+    napari-unet train --recipe recipes/start-3d.toml --without plantseg_ovules3d -o DIR/start-3d-without.safetensors …
 """
 
 from __future__ import annotations
@@ -23,13 +30,12 @@ from pathlib import Path
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-from interactive_parts.parents import export_parent  # noqa: E402
 from interactive_parts.play import BUDGETS, ROUND_SECONDS, play  # noqa: E402
 from interactive_parts.results import Results, Run  # noqa: E402
 from interactive_parts.rules import RULES, RealRootPainter  # noqa: E402
 from interactive_parts.tables import report  # noqa: E402
 from interactive_parts.task import Task  # noqa: E402
-from interactive_parts.tasks import PARENT, TASKS, make_task  # noqa: E402
+from interactive_parts.tasks import GENERAL, PARENT, TASKS, make_task  # noqa: E402
 
 # The others are for experiments, take a program of their own, or ask what the start is worth.
 COMPARED = ("ours", "forest", "rootpainter", "cellpose", "none")
@@ -45,8 +51,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--budgets", nargs="+", type=float, default=BUDGETS, help="annotated seconds of the rounds")
     parser.add_argument("--seconds", type=float, default=ROUND_SECONDS, help="of training at most, per round")
     parser.add_argument("--csv", type=Path, default=Path(__file__).with_name("interactive.csv"))
-    parser.add_argument("--parents", type=Path, help=f"folder that holds {PARENT}")
-    parser.add_argument("--export-parent", type=Path, metavar="STATE", help=f"write {PARENT} from a training state")
+    parser.add_argument("--parents", type=Path, help=f"folder that holds {PARENT} and {GENERAL.format('2|3')}")
     parser.add_argument("--trainer-python", type=Path, help="interpreter with root-painter-trainer 0.3.3")
     parser.add_argument("--trainer-cap", type=float, default=1800.0, help="seconds on the wall for its rounds")
     parser.add_argument("--trainer-patch", type=int, default=252, help="its patch in px, 572 - 16 k")
@@ -111,13 +116,8 @@ def run_one(run: Run, task: Task, results: Results, budgets: Sequence[float]) ->
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Export a parent, print tables, draw plots, or run."""
+    """Print tables, draw plots, or run."""
     options = parse(arguments)
-    if options.export_parent is not None:
-        if options.parents is None:
-            raise SystemExit("--export-parent needs --parents, the folder to write to.")
-        print(export_parent(options.export_parent, options.parents / PARENT))
-        return 0
     if options.table or options.plots is not None:
         records = Results(options.csv).records
         if options.table:

@@ -70,6 +70,7 @@ def test_what_is_missing_is_told(call, data):
     assert "--data" in call("train", "--recipe", data / "small.toml", *out).err
     command = ["train", "--recipe", data / "small.toml", "--data", data / "data", *out]
     assert "no images to learn from" in call(*command, "--without", "images").err
+    assert "no images to learn from" in call(*command, "--without", "dense").err
     (data / "split.csv").write_text("id,cluster\na,1\n")
     assert "part" in call(*command).err
     (data / "split.csv").unlink()

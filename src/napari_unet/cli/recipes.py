@@ -32,8 +32,7 @@ def train_recipe(arguments: argparse.Namespace, target: Path) -> int:
     recipe = read_recipe(Path(arguments.recipe))
     if arguments.steps is not None:
         recipe = replace(recipe, schedule=replace(recipe.schedule, steps=arguments.steps))
-    left = tuple(one for one in recipe.data if not any(text in one.images for text in arguments.without))
-    recipe = replace(recipe, data=left)
+    recipe = replace(recipe, data=tuple(one for one in recipe.data if not _left_out(one, arguments.without)))
     if recipe.data and arguments.data is None:
         raise UserError("The recipe learns from files.", "Give --data, the folder that its patterns start from.")
     folder, beside = Path(arguments.data or "."), Path(arguments.recipe).parent
@@ -43,6 +42,11 @@ def train_recipe(arguments: argparse.Namespace, target: Path) -> int:
     learned = sum(not sample.validation for sample in samples)
     console.note(f"{learned} images to learn from, {len(samples) - learned} to score.")
     return int(console.run_job(_train, (recipe, samples, arguments, target)))
+
+
+def _left_out(one: DataSet, without: list[str]) -> bool:
+    named = (one.images, *one.select.values())
+    return any(text in name for text in without for name in named)
 
 
 def _train(context: JobContext, request: tuple[Recipe, list[Sample], argparse.Namespace, Path]) -> int:

@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser, name: str) -> None:
         action="extend",
         default=[],
         metavar="TEXT",
-        help="Leave out the data sets of the recipe whose images have this in their pattern.",
+        help="Leave out the data sets of the recipe with this in the pattern of their images or in what is selected.",
     )
     recipe.add_argument("--state", metavar="FILE", help="Keep the state of hours of training here, and go on from it.")
     data = parser.add_argument_group("data")
