@@ -40,3 +40,17 @@ def test_a_residual_network_of_another_program_learns_and_returns(session, tmp_p
     values = torch.randn(1, 1, 16, 16)
     assert torch.equal(own(values), tuned.network(values))
     assert any(not torch.equal(a, b) for a, b in zip(own.parameters(), parent.parameters(), strict=True))
+
+
+def test_classes_of_a_network_of_another_program_are_added_and_removed(session, tmp_path) -> None:
+    torch.manual_seed(0)
+    state = ResidualUNet(2, 1, 2, [4, 8], "gcr", 8).state_dict()
+    torch.save({"model_state_dict": state}, tmp_path / "best_checkpoint.pytorch")
+    session.select_model(tmp_path / "best_checkpoint.pytorch")
+    session.add_class("debris")
+    assert [info.name for info in session.model.header.output.classes] == ["background", "class 1", "debris"]
+    session.remove_class(1)
+    header = session.model.header
+    assert [info.name for info in header.output.classes] == ["background", "debris"]
+    assert header.blueprint.arguments["out_channels"] == 2
+    assert not [message for message in session.messages if message[0] == "error"]
