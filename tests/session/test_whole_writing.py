@@ -191,3 +191,19 @@ def test_a_segmentation_waits_until_the_labels_of_before_are_back(stack, monkeyp
     session.segment(image_id, view=area)
     assert not [m for m in session.messages if m[0] == "error"], session.messages
     assert not all_labels(session, image_id)[0][1].any()
+
+
+def test_a_decoding_that_cannot_start_leaves_the_image_free(stack) -> None:
+    session, image_id = stack
+    refused = []
+
+    def try_it(*place):
+        with pytest.raises(UserError, match="busy"):
+            session.decode(image_id, session.settings.objects)
+        session.set_area(image_id, 0, VIEW)
+        refused.append(place)
+
+    session.events.pyramid_changed.connect(try_it)
+    session.segment(image_id)
+    session.events.pyramid_changed.disconnect(try_it)
+    assert refused

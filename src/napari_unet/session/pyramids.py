@@ -89,7 +89,7 @@ class Pyramids(Reopening):
 
     def need_settled(self, image_id: str) -> None:
         """Raise a `UserError` while other settings are being applied to the labels of a large image."""
-        if image_id in self._decoded:
+        if image_id in self._decoded and "segment" in self.jobs:
             raise UserError("Other settings are being applied to this image.", "Wait until that is done, or stop it.")
 
     # ---- segmenting ----------------------------------------------------------------------------
@@ -111,6 +111,7 @@ class Pyramids(Reopening):
             return self.worked_on(image_id) if self.pyramid(image_id) is pyramid else []
 
         ready = self._pyramid_writer.finish
+        self._decoded.discard(image_id)
         if not whole:
             return PyramidWriter(self, image_id, pyramid, ids, areas, note, ready)
         self._decoded.add(image_id)

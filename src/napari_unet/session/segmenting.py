@@ -245,7 +245,8 @@ class Segmenting(SessionCore):
             If the image has not been segmented by the current model.
         """
         self.need_no_round()
-        self.need_idle("model")
+        for name in ("segment", "model"):
+            self.need_idle(name)
         self.settings = replace(self.settings, objects=objects)
         origin = self.shown_origin(image_id)
         if origin.model is None or not origin.frames or not are_kept(origin.scores):
