@@ -67,6 +67,9 @@ def construct(network: str, arguments: dict[str, Any]) -> nn.Module:
     networks = library("monai.networks.nets", NAME)
     built: nn.Module = networks.DynUNet(**arguments)
     built.deep_supervision = False  # type: ignore[assignment]  # its further heads stay among the weights
+    for part in built.modules():
+        if isinstance(getattr(part, "heads", None), list):
+            part.heads = None  # type: ignore[assignment]  # there it would keep what they compute, graph and all
     return built
 
 
