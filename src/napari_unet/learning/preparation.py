@@ -14,6 +14,7 @@ from napari_unet.learning.samples import PATCH, TrainingRegion
 # Voxels that the coarsest level has at least, (z, y, x). One alone has no variance to normalize by; and for two planes
 # the bfloat16 convolutions of torch 2.13's CPU build (oneDNN) give weight gradients with values of unwritten memory.
 LEAST_COARSE = (3, 2, 2)
+SMALLEST_PATCH = 32  # voxels along an axis, below which less memory is no help
 
 if TYPE_CHECKING:
     from napari_unet.model.checkpoint import Checkpoint
@@ -79,4 +80,14 @@ def patch_size(
         size[0] = 1
     if wanted is None:
         size[1] = size[2] = max(size[1:])  # square, so that patches can be turned
+    return size[0], size[1], size[2]
+
+
+def halved(patch: tuple[int, int, int], checkpoint: Checkpoint) -> tuple[int, int, int]:
+    """Return a patch of about half the length along each axis that is long enough, a multiple of the divisor."""
+    steps = (1,) * (3 - checkpoint.header.ndim) + tuple(checkpoint.geometry.divisor)
+    size = [
+        max(-(-n // (2 * step)) * step, min(n, max(SMALLEST_PATCH, least * step)))
+        for n, step, least in zip(patch, steps, LEAST_COARSE, strict=True)
+    ]
     return size[0], size[1], size[2]

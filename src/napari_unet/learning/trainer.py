@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.errors import DeviceError, TrainingError, UserError
-from napari_unet.learning.preparation import LEAST_COARSE, check_classes, matched, mean, patch_size
+from napari_unet.learning.preparation import check_classes, halved, matched, mean, patch_size
 from napari_unet.learning.rehearsal import rehearsal_for
 from napari_unet.learning.reports import TrainReport, TrainResult
 from napari_unet.learning.sampler import Batch, Sampler
@@ -29,7 +29,6 @@ __all__ = ["TrainReport", "TrainResult", "TrainSettings", "Trainer"]
 REPORT_EVERY = 0.1
 SCORE_EVERY = 6.0
 STATISTICS_BATCHES = 4
-SMALLEST_PATCH = 32
 
 
 class Trainer:
@@ -254,15 +253,11 @@ class Trainer:
     def _shrink(self) -> None:
         """Halve the batch, then the patch."""
         self._learner.release()
-        steps = (1,) * (3 - self._learner.header.ndim) + tuple(self._learner.checkpoint.geometry.divisor)
-        smaller = tuple(
-            max(-(-n // (2 * step)) * step, min(n, max(SMALLEST_PATCH, least * step)))
-            for n, step, least in zip(self._patch, steps, LEAST_COARSE, strict=True)
-        )
+        smaller = halved(self._patch, self._learner.checkpoint)
         if self._batch > 1:
             self._batch //= 2
         elif smaller != self._patch:
-            self._patch = (smaller[0], smaller[1], smaller[2])
+            self._patch = smaller
         else:
             raise DeviceError(
                 f"Memory ran out on {self._learner.device.name} while training on one patch of {self._patch} voxels.",
