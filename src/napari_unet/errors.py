@@ -102,3 +102,9 @@ def disk_advice(error: OSError, full: str) -> str:
     """Return what to do about a file that could not be written: `full` if the disk has no room."""
     no_room = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return full if no_room else "Check that the folder exists and may be written to."
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error of a library says in its first line, at most 200 characters without a full stop."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from napari_unet.errors import CheckpointError
+from napari_unet.errors import CheckpointError, first_line
 from napari_unet.model.tensorfile import DAMAGED
 
 MISSING = 'Install it with: python -m pip install "napari-unet-interactive[onnx]".'
@@ -45,7 +45,7 @@ class OnnxNetwork(nn.Module):
             )
         # onnxruntime's errors share no base class of their own.
         except Exception as error:
-            raise CheckpointError(f"{name} cannot be loaded by onnxruntime: {_first_line(error)}.", DAMAGED) from error
+            raise CheckpointError(f"{name} cannot be loaded by onnxruntime: {first_line(error)}.", DAMAGED) from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or inputs[0].type != FLOAT or len(inputs[0].shape) not in (4, 5) or not outputs:
             raise CheckpointError(
@@ -79,7 +79,7 @@ def check_onnx(content: bytes, name: str) -> None:
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's errors
-        raise CheckpointError(f"{name} is no ONNX graph: {_first_line(error)}.", DAMAGED) from error
+        raise CheckpointError(f"{name} is no ONNX graph: {first_line(error)}.", DAMAGED) from error
     graphs = [model.graph]
     while graphs:
         graph = graphs.pop()
@@ -101,8 +101,3 @@ def _library(library: str, name: str) -> Any:
         return importlib.import_module(library)
     except ImportError as error:
         raise CheckpointError(f"{name} is an ONNX file, which needs the library {library}.", MISSING) from error
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")

@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from napari_unet.errors import CheckpointError
+from napari_unet.errors import CheckpointError, first_line
 from napari_unet.model.allowed import allowed_globals, plain
 from napari_unet.model.sniffing import sniff
 from napari_unet.model.tensorfile import DAMAGED, HEADER_KEY, MAX_TENSORS, read_table
@@ -121,7 +121,7 @@ def read_weights(path: Path) -> Weights:
         try:
             loaded = load_file(path)
         except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-            raise CheckpointError(f"{path.name} cannot be read: {_first_line(error)}.", DAMAGED) from error
+            raise CheckpointError(f"{path.name} cannot be read: {first_line(error)}.", DAMAGED) from error
         tensors = screen_tensors(dict(loaded), path.name)
         prefix = "" if table.metadata.get(HEADER_KEY) else _common_prefix(tensors)
         return Weights(path, tensors, table.metadata).below(prefix)
@@ -171,7 +171,7 @@ def _load_pickle(path: Path) -> object:
             f"If it is a whole saved network: open it where it was made. {STATE_DICT}",
         ) from error
     except READ_ERRORS as error:
-        raise CheckpointError(f"{path.name} cannot be read: {_first_line(error)}.", DAMAGED) from error
+        raise CheckpointError(f"{path.name} cannot be read: {first_line(error)}.", DAMAGED) from error
 
 
 def _unknown_globals(path: Path) -> list[str]:
@@ -219,8 +219,3 @@ def _common_prefix(values: Mapping[str, object]) -> str:
         else:
             break
     return common
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from napari_unet.errors import CheckpointError
+from napari_unet.errors import CheckpointError, first_line
 from napari_unet.model.consent import need_consent
 from napari_unet.model.program import is_torchscript
 from napari_unet.model.reading import READ_ERRORS
@@ -97,7 +97,7 @@ def load_script(content: bytes, sha256: str, name: str) -> Scripted:
     try:
         script = _load(content, torch.device("cpu"))
     except (pickle.UnpicklingError, *READ_ERRORS) as error:
-        raise CheckpointError(f"{name} cannot be loaded as TorchScript: {_first_line(error)}.", DAMAGED) from error
+        raise CheckpointError(f"{name} cannot be loaded as TorchScript: {first_line(error)}.", DAMAGED) from error
     network = Scripted(script.float())
     for key, tensor in network.state_dict().items():
         if not bool(torch.isfinite(tensor).all()):
@@ -122,11 +122,6 @@ def check_script(content: bytes, name: str) -> None:
             raise CheckpointError(f"{name} declares more bytes than it can hold.", DAMAGED)
 
     check_zip(io.BytesIO(content), name, check)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")
 
 
 @contextmanager

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from napari_unet.errors import CheckpointError
+from napari_unet.errors import CheckpointError, first_line
 from napari_unet.model.tensorfile import DAMAGED
 
 # What a damaged, truncated or encrypted archive can raise while its list or a member is read.
-ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, NotImplementedError, RuntimeError)
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, RuntimeError)
 
 
 def check_zip(file: Path | BinaryIO, name: str, check: Callable[[list[zipfile.ZipInfo]], None]) -> None:
@@ -37,7 +37,6 @@ def check_zip(file: Path | BinaryIO, name: str, check: Callable[[list[zipfile.Zi
             check(archive.infolist())
             wrong = archive.testzip()
     except ZIP_ERRORS as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise CheckpointError(f"{name} is a damaged archive: {lines[0][:200].rstrip('.')}.", DAMAGED) from error
+        raise CheckpointError(f"{name} is a damaged archive: {first_line(error)}.", DAMAGED) from error
     if wrong is not None:
         raise CheckpointError(f"{name} is damaged: the checksum of {wrong} is wrong.", DAMAGED)

@@ -181,7 +181,7 @@ def _shapes(name: str, in_channels: int, depth: int) -> dict[str, tuple[int, ...
     try:
         with torch.device("meta"), _place(name):
             encoder = library(LIBRARY, NAME).encoders.get_encoder(name, in_channels, depth, None)
-    except (*BUILD_ERRORS, NotImplementedError, KeyError):
+    except BUILD_ERRORS:
         return {}  # one that cannot be built with so many channels or levels is not the one that is looked for
     return {key: tuple(tensor.shape) for key, tensor in encoder.state_dict().items()}
 
