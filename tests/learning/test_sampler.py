@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,13 +31,15 @@ def test_image_and_labels_turn_together(seed, volume, height, width):
     crop = region(shape, seed)
     crop.known[0, 0, 0] = True
     crop.image[1] = crop.known
+    crop = replace(crop, soft=np.stack([crop.labels, crop.known]).astype(np.float32))
     sampler = Sampler([crop], SEMANTIC, 3 if volume else 2)
     size = (4, 32, 32) if volume else (1, 32, 32)
     for number in range(6):
         generator = np.random.default_rng((seed, number))
-        image, labels, known, _ = sampler._patch(size, generator)
+        image, labels, known, _, soft = sampler._patch(size, generator)
         assert image.shape == (2, *size)
         assert labels.shape == known.shape == size
+        assert np.array_equal(soft, np.stack([labels, known]))
         if np.array_equal(image, np.round(image)):  # neither scaled nor changed in intensity
             assert np.array_equal(image[0], labels)
             assert np.array_equal(image[1].astype(bool), known)

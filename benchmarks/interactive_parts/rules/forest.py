@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from interactive_parts.filters import filter_features
 from interactive_parts.rules.base import Outcome, Rule
 from interactive_parts.task import Labels, Task
 from interactive_parts.work import Known, Work
 from napari_unet.image.normalize import Normalization, apply, measure
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.labels.objects import decode
+from napari_unet.learning.filters import filter_features
 from napari_unet.learning.targets import targets
 from napari_unet.model.header import COLORS, ClassInfo, Output
 

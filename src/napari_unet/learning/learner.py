@@ -15,7 +15,7 @@ from torch import nn
 
 from napari_unet.errors import TrainingError
 from napari_unet.inference.network.devices import choose_device, fast_bfloat16, limited_threads, release_memory
-from napari_unet.learning.losses import anchor_loss, masked_loss
+from napari_unet.learning.losses import anchor_loss, masked_loss, soft_loss
 from napari_unet.learning.rehearsal import Rehearsed
 from napari_unet.learning.sampler import Batch
 from napari_unet.learning.settings import TrainSettings
@@ -112,6 +112,10 @@ class Learner:
                 answers = self.network(image)
             logits, image = answers[: len(batch.image)], image[: len(batch.image)]
             loss = masked_loss(logits, target, known, weight, activation)
+            if batch.soft is not None:
+                soft = torch.from_numpy(np.ascontiguousarray(batch.soft)).to(self.device.name)
+                taught = ~known & (soft.sum(1) > 0)
+                loss = loss + settings.teaching * soft_loss(logits, soft, taught, activation)
             if rehearsed is not None:
                 wanted = torch.from_numpy(rehearsed.logits).to(self.device.name)
                 everywhere = torch.ones_like(wanted[:, 0], dtype=torch.bool)

@@ -87,6 +87,30 @@ def anchor_loss(
     return (before.exp() * (before - current)).sum(1).mean()
 
 
+def soft_loss(
+    logits: torch.Tensor, soft: torch.Tensor, where: torch.Tensor, activation: Activation = "softmax"
+) -> torch.Tensor:
+    """Return the mean divergence KL(soft ‖ current) over some voxels.
+
+    Parameters
+    ----------
+    logits : torch.Tensor, (N, C, [Z], Y, X)
+        What the network returned.
+    soft : torch.Tensor, (N, classes, [Z], Y, X)
+        Scores to learn from, with a sum of 1; one channel of logits has two classes.
+    where : torch.Tensor of bool, (N, [Z], Y, X)
+        Where it counts.
+    activation : {"sigmoid", "softmax", "none"}
+        What turns the logits into scores.
+    """
+    current = _log_scores(gather(logits, where), activation)
+    if current.shape[0] == 0:
+        return logits.sum() * 0.0
+    wanted = gather(soft, where)
+    divergence = torch.special.xlogy(wanted, wanted) - wanted * current
+    return divergence.sum(1).mean()
+
+
 def gather(values: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
     """Return the channels (n, C) of the voxels of (N, C, [Z], Y, X) marked in (N, [Z], Y, X)."""
     return values.movedim(1, -1)[where].float()

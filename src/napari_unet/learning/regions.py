@@ -43,6 +43,8 @@ class TrainingRegion:
         Time point.
     origin : tuple of int
         (z, y, x) of the crop's first voxel in the image.
+    soft : ndarray of float32, (channels, Z, Y, X), or None
+        Scores of another classifier, to learn from where nothing is known; all 0 where it said nothing.
     """
 
     image: Floats
@@ -52,6 +54,7 @@ class TrainingRegion:
     image_id: str
     t: int
     origin: tuple[int, int, int]
+    soft: Floats | None = None
 
     @property
     def box(self) -> Box:
@@ -68,6 +71,7 @@ class TrainingRegion:
             labels=self.labels[local],
             known=self.known[local],
             weight=None if self.weight is None else self.weight[local],
+            soft=None if self.soft is None else self.soft[(slice(None), *local)],
             origin=(box[0].start, box[1].start, box[2].start),
         )
 

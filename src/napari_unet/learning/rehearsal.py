@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 
 FIELDS, FEW_FIELDS = 16, 3  # generated images for a round, and for one of seconds
-SHORT_ROUND, SHORT_ROUND_STEPS = 15.0, 100  # seconds, or steps, in which many generated images cost too much
 SHARE = 4  # patches of corrections for each generated one
 SIDE = 128
 FIELD = 2 * SIDE  # a generated image; its four quarters are patches
@@ -84,8 +82,7 @@ def rehearsal_for(learner: Learner) -> Rehearsal | None:
     settings = learner.settings
     if settings.rehearsal == 0 or learner.new or not can_rehearse(learner.header):
         return None
-    short = (settings.seconds or math.inf) < SHORT_ROUND or (settings.steps or math.inf) < SHORT_ROUND_STEPS
-    return Rehearsal(learner, FEW_FIELDS if short else FIELDS, settings.seed)
+    return Rehearsal(learner, FEW_FIELDS if settings.short else FIELDS, settings.seed)
 
 
 def can_rehearse(header: CheckpointHeader) -> bool:

@@ -27,12 +27,16 @@ BOUNDARY_WEIGHT = 2.0  # few voxels, but they keep touching objects apart
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Patches: ``image`` (N, C, [Z], Y, X); ``target``, ``known`` and ``weight`` (N, [Z], Y, X)."""
+    """Patches: ``image`` (N, C, [Z], Y, X); ``target``, ``known`` and ``weight`` (N, [Z], Y, X).
+
+    ``soft`` (N, channels, [Z], Y, X) are pseudo-labels, all 0 where there are none; None if nothing has any.
+    """
 
     image: Floats
     target: npt.NDArray[np.int64]
     known: npt.NDArray[np.bool_]
     weight: Floats
+    soft: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +68,7 @@ class Sampler:
     """
 
     def __init__(self, regions: Sequence[TrainingRegion], output: Output, ndim: int, augment: bool = True) -> None:
-        self.regions = regions
+        self.regions: Sequence[TrainingRegion] = regions
         self.output, self.ndim, self.augment = output, ndim, augment
         self._classes: list[_Pool] = []
         rng = np.random.default_rng(0)
@@ -75,6 +79,11 @@ class Sampler:
             self._classes.append(_pool(masks, rng))
         changed = [r.known & (r.weight > 1) if r.weight is not None else r.known & False for r in regions]
         self._changed = _pool(changed, rng) if any(mask.any() for mask in changed) else None
+
+    @property
+    def _taught(self) -> int:
+        """Channels of the pseudo-labels; 0 without any."""
+        return max((len(region.soft) for region in self.regions if region.soft is not None), default=0)
 
     def draw(self, count: int, size: Size, generator: np.random.Generator) -> Batch:
         """Draw patches.
@@ -88,15 +97,15 @@ class Sampler:
         generator : numpy.random.Generator
             The only source of chance.
         """
-        images, goals, certain, weights = [], [], [], []
+        images, goals, certain, weights, softs = [], [], [], [], []
         # Whether a voxel of an object is its boundary is told by its neighbours, also those beyond the patch.
         around = OBJECT_MARGIN[self.ndim] if self.output.instances else (0, 0, 0)
         wide = (size[0] + 2 * around[0], size[1] + 2 * around[1], size[2] + 2 * around[2])
         inner = tuple(slice(margin, margin + n) for margin, n in zip(around, size, strict=True))[3 - self.ndim :]
         for _ in range(count):
-            image, labels, known, weight = self._patch(wide, generator)
+            image, labels, known, weight, soft = self._patch(wide, generator)
             if self.ndim == 2:
-                labels, known, weight, image = labels[0], known[0], weight[0], image[:, 0]
+                labels, known, weight, image, soft = labels[0], known[0], weight[0], image[:, 0], soft[:, 0]
             target, known = targets(labels, known, self.output)
             image, target, known, weight = image[(..., *inner)], target[inner], known[inner], weight[inner]
             if self.output.instances:
@@ -105,9 +114,11 @@ class Sampler:
             goals.append(target)
             certain.append(known)
             weights.append(weight)
-        return Batch(np.stack(images), np.stack(goals), np.stack(certain), np.stack(weights))
+            softs.append(soft[(..., *inner)])
+        taught = np.stack(softs) if softs[0].size else None
+        return Batch(np.stack(images), np.stack(goals), np.stack(certain), np.stack(weights), taught)
 
-    def _patch(self, size: Size, generator: np.random.Generator) -> tuple[Any, Any, Any, Any]:
+    def _patch(self, size: Size, generator: np.random.Generator) -> tuple[Any, ...]:
         pool = self._changed
         if pool is None or generator.random() >= CHANGED_SHARE:
             pool = self._classes[generator.integers(len(self._classes))]
@@ -123,14 +134,17 @@ class Sampler:
         image = region.image[np.ix_(np.arange(len(region.image)), *index)]
         labels, known = region.labels[cut], region.known[cut]
         weight = np.ones(labels.shape, np.float32) if region.weight is None else region.weight[cut]
+        soft = np.zeros((self._taught, *labels.shape), np.float32)
+        if region.soft is not None:
+            soft = region.soft[np.ix_(np.arange(self._taught), *index)]
         if scaled:
             image = _resized(image, size[1:])
             rows, columns = (((np.arange(size[a]) + 0.5) * source[a] / size[a]).astype(int) for a in (1, 2))
-            labels, known, weight = (a[:, rows][:, :, columns] for a in (labels, known, weight))
+            labels, known, weight, soft = (a[..., rows, :][..., columns] for a in (labels, known, weight, soft))
         if self.augment:
-            image, labels, known, weight = _turned((image, labels, known, weight), self.ndim, generator)
+            image, labels, known, weight, soft = _turned((image, labels, known, weight, soft), self.ndim, generator)
             image = _intensity(image, generator)
-        return np.ascontiguousarray(image, np.float32), labels, known, weight
+        return np.ascontiguousarray(image, np.float32), labels, known, weight, soft
 
 
 def _pool(masks: Sequence[npt.NDArray[np.bool_]], rng: np.random.Generator) -> _Pool:

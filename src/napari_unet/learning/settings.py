@@ -9,6 +9,7 @@ from napari_unet.errors import TrainingError
 
 WARM_UP_STEPS = 5
 LAST_RATE = 0.05
+SHORT_ROUND, SHORT_ROUND_STEPS = 15.0, 100  # seconds, or steps, in which preparing much would cost too much
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class TrainSettings:
     rehearsal : float
         Weight of the divergence from the parent on generated images of the kind that it knows, where there are
         such images; 0 switches it off. It counts as far as the parent disagrees with what is known.
+    teaching : float
+        Weight of the divergence from pseudo-labels on unknown voxels (`napari_unet.learning.pseudolabels`); 0
+        switches them off, and rounds of seconds do without.
     weight_decay, clip : float
         Of AdamW, and the largest norm of a gradient.
     average : float
@@ -72,6 +76,7 @@ class TrainSettings:
     batch: int = 4
     anchor: float = 0.3
     rehearsal: float = 2.0
+    teaching: float = 1.0
     weight_decay: float = 0.01
     clip: float = 1.0
     average: float = 0.98
@@ -90,6 +95,11 @@ class TrainSettings:
             )
         if self.batch < 1:
             raise TrainingError(f"The batch is {self.batch} patches; expected at least 1.")
+
+    @property
+    def short(self) -> bool:
+        """Whether the budget is too small to prepare generated images and pseudo-labels."""
+        return (self.seconds or math.inf) < SHORT_ROUND or (self.steps or math.inf) < SHORT_ROUND_STEPS
 
 
 def rate_factor(progress: float, step: int) -> float:

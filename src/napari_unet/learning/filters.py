@@ -1,14 +1,17 @@
-"""Multi-scale filter features, those that ilastik and Labkit compute."""
+"""A bank of multi-scale filters, those that ilastik and Labkit compute. Free of torch."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations_with_replacement
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 Floats = npt.NDArray[np.float32]
+Reals = npt.NDArray[np.floating[Any]]
 
 SIGMAS = (0.3, 0.7, 1.0, 1.6, 3.5, 5.0, 10.0)
 TRUNCATE = 3.0
@@ -33,7 +36,7 @@ def filter_features(image: Floats, sigmas: tuple[float, ...] = SIGMAS) -> Floats
     -------
     ndarray of float32, (features, [Z], Y, X)
     """
-    found: list[Floats] = []
+    found: list[Reals] = []
     for channel in image:
         found.append(channel)
         for sigma in sigmas:
@@ -44,7 +47,7 @@ def filter_features(image: Floats, sigmas: tuple[float, ...] = SIGMAS) -> Floats
     return np.stack(found).astype(np.float32)
 
 
-def _derivatives(channel: Floats, smooth: Floats, sigma: float) -> list[Floats]:
+def _derivatives(channel: Floats, smooth: Floats, sigma: float) -> list[Reals]:
     ndim = channel.ndim
     first = [np.gradient(smooth, axis=axis) for axis in range(ndim)]
     pairs = list(combinations_with_replacement(range(ndim), 2))
@@ -59,7 +62,7 @@ def _derivatives(channel: Floats, smooth: Floats, sigma: float) -> list[Floats]:
     ]
 
 
-def eigenvalues(entries: list[Floats], ndim: int) -> list[Floats]:
+def eigenvalues(entries: Sequence[Reals], ndim: int) -> list[Reals]:
     """Return the eigenvalues, largest first, of symmetric 2×2 or 3×3 matrices given by their upper triangle."""
     if ndim == 2:
         a, b, c = entries
