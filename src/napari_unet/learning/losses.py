@@ -107,7 +107,7 @@ def soft_loss(
     if current.shape[0] == 0:
         return logits.sum() * 0.0
     wanted = gather(soft, where)
-    divergence = torch.special.xlogy(wanted, wanted) - wanted * current
+    divergence: torch.Tensor = torch.special.xlogy(wanted, wanted) - wanted * current
     return divergence.sum(1).mean()
 
 
