@@ -7,10 +7,10 @@ import torch
 
 from napari_unet.errors import TrainingError
 from napari_unet.learning.evaluation import dice
-from napari_unet.learning.quick import FIRST_LOOK, blank_checkpoint, full_sized, quick_settings, starting_point
+from napari_unet.learning.quick import FIRST_LOOK, GENERAL, blank_checkpoint, full_sized, quick_settings, starting_point
 from napari_unet.learning.samples import TrainingRegion
 from napari_unet.learning.trainer import Trainer, TrainSettings
-from napari_unet.model.checkpoint import default_classes
+from napari_unet.model.checkpoint import default_classes, load_checkpoint
 
 
 def test_two_strokes_give_a_sensible_result():
@@ -59,6 +59,17 @@ def test_a_whole_round_of_a_first_look_starts_with_a_network_that_sees_further()
     again = full_sized(small, seed=3)
     for a, b in zip(full.network.parameters(), again.network.parameters(), strict=True):
         assert (a == b).all()
+
+
+def test_a_whole_round_in_3d_starts_with_the_general_parent():
+    small = blank_checkpoint(default_classes(3), 3, 1, "mine")
+    full = full_sized(small)
+    assert full.header.output == small.header.output and full.header.normalization == small.header.normalization
+    assert full.header.name == "mine" and full.header.provenance == {GENERAL: "start-3d"}
+    general = load_checkpoint("start-3d").network.state_dict()
+    same = [name for name, value in full.network.state_dict().items() if value.equal(general[name])]
+    assert len(same) >= len(general) - 2, "all but the head"
+    assert full_sized(full) is full
 
 
 def test_a_refit_of_a_first_look_starts_afresh_and_any_other_goes_on():

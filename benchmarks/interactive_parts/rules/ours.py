@@ -12,6 +12,7 @@ from interactive_parts.task import Labels, Predict, Task, score_one
 from interactive_parts.work import Work
 from napari_unet.image.boxes import Box
 from napari_unet.image.source import ImageSource
+from napari_unet.model.builtin import general_parent
 from napari_unet.session.state import ModelVersion
 
 LEAST_SEEN = 0.005  # difference in score that a person sees when they flip between before and after
@@ -30,8 +31,8 @@ class Ours(Rule):
 
     @classmethod
     def general(cls, task: Task) -> str | None:
-        """Return the general parent."""
-        return task.general
+        """Return the general parent where the product starts new models from one."""
+        return task.general if general_parent(task.ndim, task.in_channels) else None
 
     def begin(self, work: Work) -> None:
         """Let the session do as it does; it has a model already."""
@@ -91,7 +92,7 @@ class Scratch(Ours):
     @classmethod
     def suits(cls, task: Task) -> bool:
         """Only where ours has a general parent: elsewhere it would be the same."""
-        return task.general is not None
+        return Ours.general(task) is not None
 
     @classmethod
     def general(cls, task: Task) -> str | None:
@@ -99,15 +100,31 @@ class Scratch(Ours):
         return None
 
 
-class FromNuclei(Scratch):
+class FromGeneral(Ours):
+    """Ours, from the general parent also where the product starts from nothing."""
+
+    name: ClassVar[str] = "start"
+
+    @classmethod
+    def suits(cls, task: Task) -> bool:
+        """Only where there is one and ours does without."""
+        return task.general is not None and Ours.general(task) is None
+
+    @classmethod
+    def general(cls, task: Task) -> str | None:
+        """Return the general parent."""
+        return task.general
+
+
+class FromNuclei(Ours):
     """Ours, from the features of the built-in nuclei model."""
 
     name: ClassVar[str] = "nuclei-2d"
 
     @classmethod
     def suits(cls, task: Task) -> bool:
-        """Only in 2D, where ours has a general parent."""
-        return task.general is not None and task.ndim == 2
+        """Only in 2D, where ours starts from nothing."""
+        return task.parent is None and task.ndim == 2
 
     @classmethod
     def general(cls, task: Task) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_unet.errors import TrainingError
 from napari_unet.learning.settings import TrainSettings
+from napari_unet.model.builtin import general_parent
 from napari_unet.model.config import UNetConfig
 from napari_unet.model.header import ClassInfo
 
@@ -18,6 +19,7 @@ FEATURES: dict[int, tuple[int, ...]] = {2: (32, 64), 3: (16, 32)}
 # In the minute of a round, networks that see further learn more: cells in phase contrast are no matter of texture.
 FULL_FEATURES: dict[int, tuple[int, ...]] = {2: (16, 32, 64, 128), 3: (16, 32, 64)}
 FIRST_LOOK = "first_look"  # key of the provenance of models that have the small network
+GENERAL = "general_parent"  # key of the provenance: the built-in checkpoint whose features a new model has
 
 # All layers learn, and statistics stay: with thirty steps there is no time for them to settle.
 QUICK: dict[str, Any] = {"new_rate": 5e-3, "rate": 1e-3, "encoder_rate": 1e-3, "statistics_share": 0.0}
@@ -75,7 +77,9 @@ def starting_point(checkpoint: Checkpoint, quick: bool, seed: int = 0) -> Checkp
 
 
 def full_sized(checkpoint: Checkpoint, seed: int = 0) -> Checkpoint:
-    """Return a fresh network of full size for a first look, else the checkpoint.
+    """Return a network of full size for a first look, else the checkpoint.
+
+    It is the general parent with a fresh head where there is one for such images, otherwise an untrained network.
 
     Parameters
     ----------
@@ -86,8 +90,28 @@ def full_sized(checkpoint: Checkpoint, seed: int = 0) -> Checkpoint:
     """
     if not _is_first_look(checkpoint):
         return checkpoint
+    parent = general_parent(checkpoint.header.ndim, checkpoint.header.in_channels)
+    if parent is not None:
+        return _from_general(parent, checkpoint)
     full = _afresh(checkpoint, FULL_FEATURES[checkpoint.header.ndim], seed)
     return replace(full, header=replace(full.header, provenance={}))
+
+
+def _from_general(name: str, first: Checkpoint) -> Checkpoint:
+    """Return a general parent with the classes of a first look and images prepared as for it."""
+    from napari_unet.model.checkpoint import load_checkpoint
+
+    before = first.header
+    general = load_checkpoint(name).with_classes(before.output.classes)
+    header = replace(
+        general.header,
+        name=before.name,
+        normalization=before.normalization,
+        parent=before.weights_hash,
+        weights_hash="",
+        provenance={GENERAL: name},
+    )
+    return replace(general, header=header)
 
 
 def _is_first_look(checkpoint: Checkpoint) -> bool:

@@ -20,7 +20,7 @@ from napari_unet.jobs import JobContext
 from napari_unet.learning.assignment import Assignment
 from napari_unet.learning.decision import Decision, decide
 from napari_unet.learning.diameters import trained_diameter
-from napari_unet.learning.quick import FIRST_LOOK, starting_point
+from napari_unet.learning.quick import FIRST_LOOK, GENERAL, starting_point
 from napari_unet.learning.samples import CHANGED_WEIGHT, Block, Split, TrainingRegion, hold_back
 from napari_unet.learning.settings import TrainSettings
 from napari_unet.model.header import CheckpointHeader
@@ -189,6 +189,8 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     }
     if not request.measured and header.provenance.get(FIRST_LOOK):
         provenance[FIRST_LOOK] = True
+    if GENERAL in start.header.provenance:
+        provenance[GENERAL] = start.header.provenance[GENERAL]
     best = replace(
         result.checkpoint,
         header=replace(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QMenu
 
-from napari_unet.model.builtin import builtin_names, general_parent
+from napari_unet.model.builtin import builtin_names
 from napari_unet.model.header import COLORS, CheckpointHeader, ClassInfo
 from napari_unet.viewer.widgets.asking import AskingDialog
 from napari_unet.viewer.widgets.classes import ask_classes
@@ -82,9 +82,8 @@ class ModelSection(Section):
         AskingDialog(self.link, self, question).open()
 
     def start_from_strokes(self) -> None:
-        """Make a model from the general parent, or from nothing; two strokes give its first result."""
-        ndim, channels = self._size()
-        self._new(NEW_CLASSES, general_parent(ndim, channels), "my model")
+        """Make a model from nothing; two strokes give its first result."""
+        self._new(NEW_CLASSES, None, "my model")
 
     def new_from_parent(self) -> None:
         """Make a model with classes of its own from the features of the current one."""
