@@ -97,15 +97,15 @@ class Rule:
 
 
 def load(task: Task, seed: int) -> Checkpoint:
-    """Return the checkpoint that a task starts from: its parent, or the product's blank network of full size."""
-    from napari_unet.learning.quick import blank_checkpoint, full_sized
+    """Return the checkpoint that a task starts from: its parent, or an untrained network of full size."""
+    from napari_unet.learning.quick import blank_checkpoint, untrained
     from napari_unet.model.checkpoint import load_checkpoint
     from napari_unet.model.header import COLORS, ClassInfo
 
     if task.parent is not None:
         return load_checkpoint(task.parent)
     classes = tuple(ClassInfo(name, COLORS[i]) for i, name in enumerate(task.classes))
-    return full_sized(blank_checkpoint(classes, task.ndim, task.in_channels, task.name, seed), seed)
+    return untrained(blank_checkpoint(classes, task.ndim, task.in_channels, task.name, seed), seed)
 
 
 def predictor_of(checkpoint: Checkpoint) -> Predict:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from interactive_parts.painting import VIEW
-from interactive_parts.rules.base import Outcome, Rule, predictor_of
+from interactive_parts.rules.base import Outcome, Rule, load, predictor_of
 from interactive_parts.task import Labels, Predict, Task, score_one
 from interactive_parts.work import Work
 from napari_unet.image.boxes import Box
@@ -96,8 +98,9 @@ class Scratch(Ours):
 
     @classmethod
     def general(cls, task: Task) -> str | None:
-        """Return nothing."""
-        return None
+        """Return an untrained network, since the product would go on from its general parent."""
+        path = Path(tempfile.mkdtemp()) / "untrained.safetensors"
+        return str(load(task, 0).save(path))
 
 
 class FromGeneral(Ours):

@@ -93,7 +93,20 @@ def full_sized(checkpoint: Checkpoint, seed: int = 0) -> Checkpoint:
     parent = general_parent(checkpoint.header.ndim, checkpoint.header.in_channels)
     if parent is not None:
         return _from_general(parent, checkpoint)
-    full = _afresh(checkpoint, FULL_FEATURES[checkpoint.header.ndim], seed)
+    return untrained(checkpoint, seed)
+
+
+def untrained(first: Checkpoint, seed: int = 0) -> Checkpoint:
+    """Return an untrained network of full size with the inputs and classes of a first look.
+
+    Parameters
+    ----------
+    first : Checkpoint
+        The first look.
+    seed : int
+        Of the initial weights.
+    """
+    full = _afresh(first, FULL_FEATURES[first.header.ndim], seed)
     return replace(full, header=replace(full.header, provenance={}))
 
 
