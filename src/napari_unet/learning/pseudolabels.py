@@ -130,15 +130,16 @@ def with_pseudo_labels(
         samples = _samples(regions, pieces, header, settings.seed, should_stop)
         if samples is None:
             return list(regions)
-        classifier = PixelClassifier(*samples, max(header.out_channels, 2), settings.seed)
-        soft = [np.zeros((max(header.out_channels, 2), *region.labels.shape), np.float32) for region in regions]
+        count = max(header.out_channels, 2)
+        classifier = PixelClassifier(*samples, count, settings.seed)
+        soft = {n: np.zeros((count, *regions[n].labels.shape), np.float32) for n in {number for number, _ in pieces}}
         for number, box in pieces:
             if should_stop():
                 return list(regions)
             features = _features(regions[number], box, header.ndim)
             scores = classifier.scores(features.reshape(len(features), -1).T)
             soft[number][(slice(None), *box)] = scores.T.reshape(-1, *(part.stop - part.start for part in box))
-    return [replace(region, soft=scores) for region, scores in zip(regions, soft, strict=True)]
+    return [replace(region, soft=soft.get(number)) for number, region in enumerate(regions)]
 
 
 def _drawn(regions: Sequence[TrainingRegion], header: CheckpointHeader, settings: TrainSettings) -> list[Piece]:
