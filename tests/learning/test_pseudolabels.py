@@ -73,6 +73,16 @@ def test_no_more_is_filtered_than_the_budget_allows(monkeypatch):
     assert taught_voxels(shorter) == 3 * 80 * 80
 
 
+def test_many_channels_are_filtered_in_smaller_pieces():
+    for ndim, channels in ((2, 1), (2, 3), (2, 40), (3, 1), (3, 5)):
+        z, y, x = pseudolabels._piece(ndim, channels)
+        assert z * y * x * channels <= pseudolabels.PIECE_VALUES
+    crop = stroked()
+    crop = replace(crop, image=np.repeat(crop.image, 12, 0))
+    (taught,) = with_pseudo_labels([crop], model(12).header, replace(SETTINGS, steps=3000))
+    assert taught.soft.any()
+
+
 def test_one_class_teaches_nothing_more():
     crop = stroked()
     crop.labels[:] = 0

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from napari_unet.image.boxes import Box
+from napari_unet.image.boxes import Box, Triple
 from napari_unet.inference.network.devices import limited_threads
 from napari_unet.learning.filters import filter_features
 from napari_unet.learning.regions import TrainingRegion
@@ -22,7 +22,8 @@ from napari_unet.model.header import CheckpointHeader
 
 Floats = npt.NDArray[np.float32]
 
-PIECE: dict[int, tuple[int, int, int]] = {2: (1, 512, 512), 3: (32, 128, 128)}  # filtered at once
+PIECE: dict[int, Triple] = {2: (1, 512, 512), 3: (32, 128, 128)}  # filtered at once, less if there are channels
+PIECE_VALUES = 2**19  # voxels times channels of a piece; each has some 60 responses
 MOST_VALUES = {2: 2**21, 3: 2**20}  # voxels times channels that are filtered in a full round: some six seconds
 FULL_ROUND, FULL_ROUND_STEPS = 60.0, 300  # seconds or steps; shorter rounds filter less
 MOST_SAMPLES = 15_000  # known voxels per class
@@ -30,7 +31,7 @@ HIDDEN = 64
 DROPOUT = 0.2
 STEPS, BATCH, RATE, DECAY = 300, 2048, 5e-3, 1e-3
 OUTLIER = 5.0  # standard deviations at which responses are clipped
-PREDICTED = 2**18  # voxels at once
+PREDICTED = 2**16  # voxels at once
 
 Piece = tuple[int, Box]
 
@@ -149,7 +150,8 @@ def _drawn(regions: Sequence[TrainingRegion], header: CheckpointHeader, settings
     else:
         share = min(1.0, (settings.steps or 0) / FULL_ROUND_STEPS)
     left = share * MOST_VALUES[header.ndim] / header.in_channels
-    pieces = [(n, box) for n, region in enumerate(regions) for box in _boxes(region.labels.shape, PIECE[header.ndim])]
+    most = _piece(header.ndim, header.in_channels)
+    pieces = [(n, box) for n, region in enumerate(regions) for box in _boxes(region.labels.shape, most)]
     chosen: list[Piece] = []
     for index in np.random.default_rng((settings.seed, len(pieces))).permutation(len(pieces)):
         if left > 0:
@@ -158,7 +160,15 @@ def _drawn(regions: Sequence[TrainingRegion], header: CheckpointHeader, settings
     return chosen
 
 
-def _boxes(shape: tuple[int, ...], most: tuple[int, int, int]) -> Iterator[Box]:
+def _piece(ndim: int, channels: int) -> Triple:
+    """Return how many voxels are filtered at once, (z, y, x)."""
+    z, y, x = PIECE[ndim]
+    while z * y * x * channels > PIECE_VALUES and y > 1:
+        y, x = (y // 2, x) if y >= x else (y, x // 2)
+    return z, y, x
+
+
+def _boxes(shape: tuple[int, ...], most: Triple) -> Iterator[Box]:
     """Yield boxes that divide an array evenly, none larger than `most`."""
     counts = [-(-n // size) for n, size in zip(shape, most, strict=True)]
     for index in product(*(range(count) for count in counts)):
