@@ -8,7 +8,7 @@ from pathlib import Path
 from napari_unet.errors import CheckpointError
 
 PARENTS_ONLY = "start-"  # these are there to be trained further, and not offered for segmenting
-# Channels that a general parent takes, by dimensions. In 2D a random start is as good: see docs/method.md.
+# Channels that a general parent takes, by dimensions. In 2D a random start is mostly as good: see docs/method.md.
 _TAKEN = {3: (1,)}
 
 
