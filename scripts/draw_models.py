@@ -28,7 +28,7 @@ from napari_unet.inference.labels.objects import decode
 from napari_unet.inference.predictor import Predictor
 from napari_unet.learning.pretraining.recipe import read_recipe
 from napari_unet.model.checkpoint import load_checkpoint
-from release_model import SHOWN, _scores, read_samples
+from release_model import SHOWN, read_samples, scores_of
 
 Floats = npt.NDArray[np.float32]
 TIMES = 2  # how much larger than the image
@@ -68,7 +68,7 @@ def draw_tests(folder: Path, path: Path, data: Path) -> None:
         for sample in read_samples(recipe, one, data, path.parent, ("test",)):
             axes = "CYX" if header.ndim == 2 else "CZYX"
             labels = decode(predictor.predict(sample.image, axes, statistics=as_it_is), header.output)
-            value = _scores(checkpoint, sample.labels, labels)[SHOWN[header.output.kind][0]]
+            value = scores_of(checkpoint, sample.labels, labels)[SHOWN[header.output.kind][0]]
             found.append((value, sample, labels))
     found.sort(key=lambda item: item[0])
     for title, index in (("worst", 0), ("median", len(found) // 2), ("best", -1)):

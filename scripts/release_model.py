@@ -39,7 +39,7 @@ def score(checkpoint: Checkpoint, recipe: Recipe, data: Path, beside: Path) -> d
         for sample in read_samples(recipe, one, data, beside, ("test",)):
             axes = "CYX" if header.ndim == 2 else "CZYX"
             labels = decode(predictor.predict(sample.image, axes, statistics=as_it_is), header.output)
-            found = _scores(checkpoint, sample.labels, labels)
+            found = scores_of(checkpoint, sample.labels, labels)
             values.setdefault(sample.group, []).append([found[name] for name in SHOWN[header.output.kind]])
     return {
         group: {
@@ -50,7 +50,8 @@ def score(checkpoint: Checkpoint, recipe: Recipe, data: Path, beside: Path) -> d
     }
 
 
-def _scores(checkpoint: Checkpoint, truth: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> dict[str, float]:
+def scores_of(checkpoint: Checkpoint, truth: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> dict[str, float]:
+    """Return the scores of labels by the names in `SHOWN`."""
     output = checkpoint.header.output
     if output.kind == "classes":
         found = class_scores(truth, labels, len(output.classes))

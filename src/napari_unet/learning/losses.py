@@ -84,7 +84,7 @@ def anchor_loss(
     if current.shape[0] == 0:
         return logits.sum() * 0.0
     before = _log_scores(gather(parent, unknown), activation)
-    return (before.exp() * (before - current)).sum(1).mean()
+    return _divergence(before.exp(), before, current)
 
 
 def soft_loss(
@@ -107,13 +107,17 @@ def soft_loss(
     if current.shape[0] == 0:
         return logits.sum() * 0.0
     wanted = gather(soft, where)
-    divergence: torch.Tensor = torch.special.xlogy(wanted, wanted) - wanted * current
-    return divergence.sum(1).mean()
+    return _divergence(wanted, wanted.clamp_min(TINY).log(), current)
 
 
 def gather(values: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
     """Return the channels (n, C) of the voxels of (N, C, [Z], Y, X) marked in (N, [Z], Y, X)."""
     return values.movedim(1, -1)[where].float()
+
+
+def _divergence(wanted: torch.Tensor, log_wanted: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+    """Return the mean KL(wanted ‖ current) of scores (n, classes) and the logarithms of both."""
+    return (wanted * (log_wanted - current)).sum(1).mean()
 
 
 def _log_scores(values: torch.Tensor, activation: Activation) -> torch.Tensor:

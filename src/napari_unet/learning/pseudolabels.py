@@ -118,7 +118,7 @@ def with_pseudo_labels(
     Returns
     -------
     list of TrainingRegion
-        As they were where fewer than two classes are certain.
+        As they were where fewer than two classes are certain, in short rounds, and if `teaching` is 0.
 
     References
     ----------
@@ -126,6 +126,8 @@ def with_pseudo_labels(
        Networks", ICML Workshop on Challenges in Representation Learning, 2013.
     .. [2] G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531, 2015.
     """
+    if settings.teaching == 0 or settings.short:
+        return list(regions)
     pieces = _drawn(regions, header, settings)
     with limited_threads(settings.threads):
         samples = _samples(regions, pieces, header, settings.seed, should_stop)
@@ -210,14 +212,11 @@ def _samples(
             features = _features(regions[number], box, header.ndim).reshape(-1, chosen.size)
             values.append(features[:, chosen.ravel()].T)
             classes.append(target[chosen])
-    found = np.concatenate(classes)
-    return (np.concatenate(values), found) if len(np.unique(found)) > 1 else None
+    return np.concatenate(values), np.concatenate(classes)
 
 
 def _certain(region: TrainingRegion, header: CheckpointHeader) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Return the channel of each voxel and where it is certain, (Z, Y, X)."""
-    if header.ndim == 3:
-        target, certain = targets(region.labels, region.known, header.output)
-        return np.where(certain, target, 0), certain
-    target, certain = targets(region.labels[0], region.known[0], header.output)
-    return np.where(certain, target, 0)[None], certain[None]
+    labels, known = (a if header.ndim == 3 else a[0] for a in (region.labels, region.known))
+    target, certain = targets(labels, known, header.output)
+    return np.where(certain, target, 0).reshape(region.labels.shape), certain.reshape(region.labels.shape)

@@ -68,7 +68,7 @@ class Sampler:
     """
 
     def __init__(self, regions: Sequence[TrainingRegion], output: Output, ndim: int, augment: bool = True) -> None:
-        self.regions: Sequence[TrainingRegion] = regions
+        self.teach(regions)
         self.output, self.ndim, self.augment = output, ndim, augment
         self._classes: list[_Pool] = []
         rng = np.random.default_rng(0)
@@ -80,10 +80,10 @@ class Sampler:
         changed = [r.known & (r.weight > 1) if r.weight is not None else r.known & False for r in regions]
         self._changed = _pool(changed, rng) if any(mask.any() for mask in changed) else None
 
-    @property
-    def _taught(self) -> int:
-        """Channels of the pseudo-labels; 0 without any."""
-        return max((len(region.soft) for region in self.regions if region.soft is not None), default=0)
+    def teach(self, regions: Sequence[TrainingRegion]) -> None:
+        """Draw from the same crops with other pseudo-labels."""
+        self.regions = regions
+        self._taught = max((len(region.soft) for region in regions if region.soft is not None), default=0)
 
     def draw(self, count: int, size: Size, generator: np.random.Generator) -> Batch:
         """Draw patches.

@@ -122,6 +122,8 @@ class Trainer:
         DeviceError
             If not even one small patch fits into memory.
         """
+        from napari_unet.learning.pseudolabels import with_pseudo_labels
+
         begin = time.perf_counter() - self._elapsed
         reported = -math.inf
         self._parent_scores = self._parent_scores or self._scoring.score(self._learner, should_stop)
@@ -130,7 +132,8 @@ class Trainer:
         if self._learner.new and self._learner.step_count == 0:
             self._learner.take_statistics(self._draw(-1 - number) for number in range(STATISTICS_BATCHES))
         self._learner.hold_to_parent(self._trust)
-        self._sampler.regions = self._taught(should_stop)
+        yield self._report()
+        self._sampler.teach(with_pseudo_labels(self._regions, self._learner.header, self.settings, should_stop))
         reason = "budget"
         while self._progress(cost) < 1:
             if should_stop():
@@ -245,14 +248,6 @@ class Trainer:
             self._losses = [*self._losses[-19:], loss]
         else:
             self._go_back()
-
-    def _taught(self, should_stop: Callable[[], bool]) -> Sequence[TrainingRegion]:
-        """Return the crops, in all but short rounds with pseudo-labels."""
-        if self.settings.teaching == 0 or self.settings.short:
-            return self._regions
-        from napari_unet.learning.pseudolabels import with_pseudo_labels
-
-        return with_pseudo_labels(self._regions, self._learner.header, self.settings, should_stop)
 
     def _draw(self, number: int) -> Batch:
         """Draw the batch of a step; batches below 0 are for statistics."""
