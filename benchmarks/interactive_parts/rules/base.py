@@ -67,8 +67,7 @@ class Rule:
         """Whether the rule can do a task at all."""
         return True
 
-    @classmethod
-    def general(cls, task: Task) -> str | None:
+    def general(self, task: Task) -> str | None:
         """Return what the session's model starts from where the task has no parent; nothing by default."""
         return None
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -31,10 +29,9 @@ class Ours(Rule):
     name: ClassVar[str] = "ours"
     lives_in_session: ClassVar[bool] = True
 
-    @classmethod
-    def general(cls, task: Task) -> str | None:
+    def general(self, task: Task) -> str | None:
         """Return the general parent where the product starts new models from one."""
-        return task.general if general_parent(task.ndim, task.in_channels) else None
+        return task.general if _begins_with_parent(task) else None
 
     def begin(self, work: Work) -> None:
         """Let the session do as it does; it has a model already."""
@@ -94,13 +91,11 @@ class Scratch(Ours):
     @classmethod
     def suits(cls, task: Task) -> bool:
         """Only where ours has a general parent: elsewhere it would be the same."""
-        return Ours.general(task) is not None
+        return _begins_with_parent(task)
 
-    @classmethod
-    def general(cls, task: Task) -> str | None:
+    def general(self, task: Task) -> str | None:
         """Return an untrained network, since the product would go on from its general parent."""
-        path = Path(tempfile.mkdtemp()) / "untrained.safetensors"
-        return str(load(task, 0).save(path))
+        return str(load(task, self.seed).save(self.folder / "untrained.safetensors"))
 
 
 class FromGeneral(Ours):
@@ -111,10 +106,9 @@ class FromGeneral(Ours):
     @classmethod
     def suits(cls, task: Task) -> bool:
         """Only where there is one and ours does without."""
-        return task.general is not None and Ours.general(task) is None
+        return task.general is not None and not _begins_with_parent(task)
 
-    @classmethod
-    def general(cls, task: Task) -> str | None:
+    def general(self, task: Task) -> str | None:
         """Return the general parent."""
         return task.general
 
@@ -129,7 +123,11 @@ class FromNuclei(Ours):
         """Only in 2D, where ours starts from nothing."""
         return task.parent is None and task.ndim == 2
 
-    @classmethod
-    def general(cls, task: Task) -> str | None:
+    def general(self, task: Task) -> str | None:
         """Return the name of the nuclei model."""
         return "nuclei-2d"
+
+
+def _begins_with_parent(task: Task) -> bool:
+    """Whether the product starts a new model for such images from a general parent, and there is one to compare."""
+    return task.general is not None and general_parent(task.ndim, task.in_channels) is not None
