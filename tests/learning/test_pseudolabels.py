@@ -15,6 +15,11 @@ from napari_unet.learning.trainer import Trainer
 SETTINGS = TrainSettings(steps=300, threads=1, device="cpu")
 
 
+@pytest.fixture(autouse=True)
+def _few_places_are_enough(monkeypatch):
+    monkeypatch.setattr(pseudolabels, "FEWEST_PLACES", {2: 2, 3: 2})
+
+
 def stroked(kind="classes", seed=0):
     """A crop of which two strips are known."""
     known = np.zeros((1, 160, 160), bool)
@@ -81,6 +86,14 @@ def test_many_channels_are_filtered_in_smaller_pieces():
     crop = replace(crop, image=np.repeat(crop.image, 12, 0))
     (taught,) = with_pseudo_labels([crop], model(12).header, replace(SETTINGS, steps=3000))
     assert taught.soft.any()
+
+
+def test_what_is_known_in_few_places_teaches_nothing_more(monkeypatch):
+    places = 10 * 10 - 7 * 7  # of 16 px, less those of which the strips leave everything unknown
+    monkeypatch.setattr(pseudolabels, "FEWEST_PLACES", {2: places})
+    assert with_pseudo_labels([stroked()], model().header, SETTINGS)[0].soft is not None
+    monkeypatch.setattr(pseudolabels, "FEWEST_PLACES", {2: places + 1})
+    assert with_pseudo_labels([stroked()], model().header, SETTINGS)[0].soft is None
 
 
 def test_one_class_teaches_nothing_more():

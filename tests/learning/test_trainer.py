@@ -162,6 +162,17 @@ def test_a_budget_in_seconds_ends():
     assert all(0 <= report.seconds_left <= 2 for report in reports)
 
 
+def test_a_round_ends_when_it_has_learned_what_there_is(monkeypatch):
+    monkeypatch.setattr("napari_unet.learning.trainer.LEARNED", {2: 0.8})
+    settings = TrainSettings(seconds=600, threads=1, device="cpu")
+    result, reports = finish(Trainer(model(), [region()], [region(1)], settings))
+    assert result.stopped_because == "learned"
+    assert len(result.scores) == 1, "it is scored before it ends"
+    assert reports[-1].loss < 0.8 and reports[-1].progress == 1 and reports[-1].seconds_left == 0
+    result, _ = finish(Trainer(model(), [region()], (), TrainSettings(steps=result.steps + 5, threads=1, device="cpu")))
+    assert result.stopped_because == "budget", "a number of steps is what was asked for"
+
+
 def test_the_best_is_kept_not_the_last():
     """With absurd rates later scores are worse: what is kept is what was scored best."""
     good, _ = finish(Trainer(model(), [region()], settings=TrainSettings(steps=40, threads=1, device="cpu", batch=2)))

@@ -12,6 +12,7 @@ from interactive_parts.task import Labels, Predict, Task, score_one
 from interactive_parts.work import Work
 from napari_unet.image.boxes import Box
 from napari_unet.image.source import ImageSource
+from napari_unet.learning.decision import Decision
 from napari_unet.model.builtin import general_parent
 from napari_unet.session.state import ModelVersion
 
@@ -21,9 +22,10 @@ LEAST_SEEN = 0.005  # difference in score that a person sees when they flip betw
 class Ours(Rule):
     """`Session.retrain` with its decision; a preliminary round is decided by the simulated user.
 
-    They flip between before and after on the image that they worked on last, in the view around their last deed,
-    and keep the new model if it looks better there by the truth, which is what a person sees with their own eyes.
-    Known voxels show the user's values in both.
+    They flip between before and after on the image that they worked on last, in the view around their last deed and
+    in one more view of it, drawn by chance, and keep the new model if it looks better there by the truth, which is
+    what a person sees with their own eyes. Where they see no difference, they go by the numbers. Known voxels show
+    the user's values in both.
     """
 
     name: ClassVar[str] = "ours"
@@ -57,25 +59,39 @@ class Ours(Rule):
             raise RuntimeError("the session has trained but knows of no round")
         verdict = str(last.decision.verdict)
         if session.round is not None:
-            better = self._looks_better(work)
+            better = self._looks_better(work, last.decision)
             (session.keep if better else session.discard)()
             verdict += "-kept" if better else "-discarded"
         elif last.parent.untrained:
             verdict = "first"
         return Outcome(verdict, self._predictor(last.candidate), last.steps, last.decision.sentence)
 
-    def _looks_better(self, work: Work) -> bool:
+    def _looks_better(self, work: Work, decision: Decision) -> bool:
         session = work.session
-        index, view = work.last_view(VIEW)
-        after = self._seen(work, index, view)
+        views = self._views(work)
+        after = self._seen(work, views)
         session.flip()
-        before = self._seen(work, index, view)
+        before = self._seen(work, views)
         session.flip()
-        return after - before > LEAST_SEEN
+        if abs(after - before) > LEAST_SEEN:
+            return after > before
+        return decision.candidate is None or decision.parent is None or decision.candidate >= decision.parent
 
-    def _seen(self, work: Work, index: int, view: Box) -> float:
-        found = score_one(self.task, self.task.train[index].truth[view], np.asarray(work.labels(index)[view]))
-        return (found.score + found.dice) / 2
+    def _views(self, work: Work) -> tuple[int, list[Box]]:
+        index, view = work.last_view(VIEW)
+        shape = work.labels(index).shape
+        generator = np.random.default_rng((self.seed, len(work.deeds)))
+        corner = [
+            int(generator.integers(n - (part.stop - part.start) + 1)) for n, part in zip(shape, view, strict=True)
+        ]
+        z, y, x = (slice(start, start + part.stop - part.start) for start, part in zip(corner, view, strict=True))
+        return index, [view, (z, y, x)]
+
+    def _seen(self, work: Work, views: tuple[int, list[Box]]) -> float:
+        index, boxes = views
+        labels, truth = work.labels(index), self.task.train[index].truth
+        found = [score_one(self.task, truth[box], np.asarray(labels[box])) for box in boxes]
+        return float(np.mean([(one.score + one.dice) / 2 for one in found]))
 
     def _predictor(self, version: ModelVersion) -> Predict:
         from napari_unet.model.checkpoint import load_checkpoint

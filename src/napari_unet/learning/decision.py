@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 
 MAX_LOSS = 0.02  # of the mean agreement: what may be lost by chance
-MAX_FORGOTTEN = 0.1  # of the guard, for as much gain elsewhere
 USUAL_SPREAD, USUAL_BLOCKS = 0.05, 3  # of the gains of single blocks, and how many blocks that is worth
 CONFIDENCE = 1.645  # standard errors on either side: 90 % of a normal distribution, 5 % below
 
@@ -67,16 +66,16 @@ def decide(
     Returns
     -------
     Decision
-        Adopt only if the mean agreement rose, its interval does not reach a loss of more than `MAX_LOSS`, and
-        the guard does not lose more than that, or at most what was gained and never more than `MAX_FORGOTTEN`: the
-        first regions taught the parent, so that a little of its agreement with them is memory. Where it rose but may
-        as well be worse, the user decides.
+        Adopt if the mean agreement is not lower by more than `MAX_LOSS`, which its interval must say, too: a model
+        that is as good has learned from more. Where the mean rose, but the interval reaches further down, the user
+        decides. The guard may lose `MAX_LOSS`, or as much as the blocks gained: the first regions taught the parent,
+        so that a part of its agreement with them is memory.
     """
     n = len(candidate)
     kept = (float(np.mean(guard[1])), float(np.mean(guard[0]))) if guard and guard[0] and guard[1] else None
     before, after = (float(np.mean(s)) if n else None for s in (parent, candidate))
     gained = 0.0 if before is None or after is None else after - before
-    forgets = kept is not None and kept[0] - kept[1] > max(MAX_LOSS, min(gained, MAX_FORGOTTEN))
+    forgets = kept is not None and kept[0] - kept[1] > max(MAX_LOSS, gained)
     first = "" if kept is None else f"the first regions of the work {kept[0]:.3f} → {kept[1]:.3f}"
     if n < max(min_blocks, 1) or before is None or after is None:
         have = "no block is" if n == 0 else f"only {n} block is" if n == 1 else f"only {n} blocks are"
@@ -90,15 +89,17 @@ def decide(
         f"agreement with your corrections {before:.3f} → {after:.3f} on {n} blocks held back "
         f"(gain {after - before:+.3f}, 90 % interval {interval[0]:+.3f} to {interval[1]:+.3f})"
     )
-    if after <= before:
+    unsure = interval[0] < -MAX_LOSS
+    if unsure and after <= before:
         return Decision("keep", f"The earlier model stays: {numbers}.", before, after, interval, n, kept)
     if forgets:
         sentence = f"The earlier model stays, since the new one forgets: {first}; {numbers}."
         return Decision("keep", sentence, before, after, interval, n, kept)
-    if interval[0] < -MAX_LOSS:
+    if unsure:
         unclear = f"Preliminary: {numbers}; it may as well be worse. Compare before and after, then keep or discard."
         return Decision("preliminary", unclear, before, after, interval, n, kept)
-    return Decision("adopt", f"Adopted: {numbers}{first and '; ' + first}.", before, after, interval, n, kept)
+    reason = "" if after > before else "as good, and it has learned from more; "
+    return Decision("adopt", f"Adopted: {reason}{numbers}{first and '; ' + first}.", before, after, interval, n, kept)
 
 
 def gain_interval(candidate: Scores, parent: Scores) -> tuple[float, float]:

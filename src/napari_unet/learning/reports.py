@@ -58,7 +58,7 @@ class TrainResult:
     parent_scores, scores : tuple of float
         A value per block held back, in the same order, whose mean is the agreement with the corrections; empty if
         nothing was held back, or training was stopped before the first score.
-    stopped_because : {"budget", "cancelled"}
+    stopped_because : {"budget", "learned", "cancelled"}
         Why it ended.
     steps : int
         Steps done.

@@ -29,6 +29,8 @@ __all__ = ["TrainReport", "TrainResult", "TrainSettings", "Trainer"]
 REPORT_EVERY = 0.1
 SCORE_EVERY = 6.0
 STATISTICS_BATCHES = 4
+LOSSES = 20  # steps over which the loss is averaged
+LEARNED = {2: 0.1, 3: 0.3}  # loss below which a round of seconds has no more to learn; what it would add is overfit
 
 
 class Trainer:
@@ -144,11 +146,14 @@ class Trainer:
                 yield self._report()
             self._step()
             self._elapsed = time.perf_counter() - begin
+            if self._has_learned():
+                reason = "learned"
+                break
             if self._scoring.blocks and self._score_is_due(self._elapsed - scored, cost):
                 self._keep_if_best(self._scoring.score(self._learner, should_stop))
                 cost, scored = time.perf_counter() - begin - self._elapsed, time.perf_counter() - begin
                 self._elapsed = scored
-        if reason == "budget" and self._scoring.blocks:
+        if reason != "cancelled" and self._scoring.blocks:
             self._keep_if_best(self._scoring.score(self._learner, should_stop))
         self._elapsed = time.perf_counter() - begin
         self._result = TrainResult(
@@ -175,7 +180,7 @@ class Trainer:
             "restarted": self._restarted,
             "scores": list(self._scores),
             "parent_scores": list(self._parent_scores),
-            "losses": self._losses[-20:],
+            "losses": self._losses,
         }
         tensors = learner.state() | {f"best.{name}": value for name, value in (self._best or {}).items()}
         return write_state(path, tensors, values)
@@ -214,6 +219,12 @@ class Trainer:
             return self._learner.step_count / self.settings.steps
         return self._elapsed / max((self.settings.seconds or 0.0) - reserve, 1e-3)
 
+    def _has_learned(self) -> bool:
+        """Whether the training loss says that all is learned, which is asked in whole rounds of seconds only."""
+        if self.settings.seconds is None or self.settings.short or len(self._losses) < LOSSES:
+            return False
+        return float(np.mean(self._losses)) < LEARNED[self._learner.header.ndim]
+
     def _score_is_due(self, since: float, cost: float) -> bool:
         steps = self.settings.steps
         if steps is not None:  # by steps, so that it is repeatable
@@ -245,7 +256,7 @@ class Trainer:
         if failed:
             self._shrink()
         elif math.isfinite(loss):
-            self._losses = [*self._losses[-19:], loss]
+            self._losses = [*self._losses[1 - LOSSES :], loss]
         else:
             self._go_back()
 
@@ -280,7 +291,7 @@ class Trainer:
     def _keep_if_best(self, scores: tuple[float, ...]) -> None:
         self._latest = mean(scores)
         best = mean(self._scores)
-        if self._latest is not None and (best is None or self._latest > best):
+        if self._latest is not None and (best is None or self._latest >= best):
             self._scores, self._best = scores, self._learner.weights()
 
     def _report(self) -> TrainReport:
