@@ -110,7 +110,7 @@ def test_the_first_regions_guard_and_a_candidate_that_forgets_is_not_adopted(ope
         return (0.9 - 0.3 * (len(given) % 2),)
 
     monkeypatch.setattr(training_tasks, "region_scores", scores)
-    monkeypatch.setattr(training_tasks, "decide", lambda *a, **k: decide([0.9] * 20, [0.1] * 20, guard=k["guard"]))
+    monkeypatch.setattr(training_tasks, "decide", lambda *a, **k: decide([0.2] * 20, [0.1] * 20, guard=k["guard"]))
     session.retrain(steps=1)
     assert len(session.guard) == 1
     assert [sum(int(crop.known.sum()) for crop in images[0].crops) for images in given] == [96 * 96] * 2

@@ -194,6 +194,10 @@ class Learner:
         """Return a copy of the averaged weights on the CPU."""
         return {name: value.detach().cpu().contiguous().clone() for name, value in self.average.state_dict().items()}
 
+    def take(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Use other weights as the average, which is what is scored."""
+        self.average.load_state_dict(dict(weights))
+
     def restart(self, weights: Mapping[str, torch.Tensor], slow_down: float) -> None:
         """Go back to earlier weights with a fresh optimizer and lower rates."""
         self.network.load_state_dict(dict(weights))
@@ -253,6 +257,14 @@ class Learner:
                 value.lerp_(current[name], 1 - decay)
             else:
                 value.copy_(current[name])
+
+
+def halfway(first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]) -> Tensors:
+    """Return the mean of two states of one network; whole numbers are those of the second."""
+    return {
+        name: torch.lerp(first[name], value, 0.5) if value.is_floating_point() else value
+        for name, value in second.items()
+    }
 
 
 def is_untrained(network: nn.Module) -> bool:

@@ -20,8 +20,6 @@ from napari_unet.learning.scoring import Scoring, trust_in
 from napari_unet.learning.settings import TrainSettings, rate_factor
 
 if TYPE_CHECKING:
-    import torch
-
     from napari_unet.model.checkpoint import Checkpoint
 
 __all__ = ["TrainReport", "TrainResult", "TrainSettings", "Trainer"]
@@ -66,6 +64,7 @@ class Trainer:
         validation: Sequence[TrainingRegion] = (),
         settings: TrainSettings | None = None,
     ) -> None:
+        from napari_unet.learning.choice import Choice
         from napari_unet.learning.learner import Learner
 
         self.settings = settings or TrainSettings()
@@ -83,10 +82,7 @@ class Trainer:
         self._learner = Learner(checkpoint, self.settings)
         self._patch = patch_size(self.settings.patch, self._regions, checkpoint)
         self._batch = self.settings.batch
-        self._start = self._learner.weights()
-        self._best: dict[str, torch.Tensor] | None = None
-        self._scores: tuple[float, ...] = ()
-        self._latest: float | None = None
+        self._choice = Choice(self._learner, self._scoring)
         self._parent_scores: tuple[float, ...] = ()
         self._losses: list[float] = []
         self._elapsed = 0.0
@@ -150,16 +146,19 @@ class Trainer:
                 reason = "learned"
                 break
             if self._scoring.blocks and self._score_is_due(self._elapsed - scored, cost):
-                self._keep_if_best(self._scoring.score(self._learner, should_stop))
+                self._choice.look(should_stop)
                 cost, scored = time.perf_counter() - begin - self._elapsed, time.perf_counter() - begin
                 self._elapsed = scored
-        if reason != "cancelled" and self._scoring.blocks:
-            self._keep_if_best(self._scoring.score(self._learner, should_stop))
+        if reason != "cancelled":
+            if self._scoring.blocks:
+                self._choice.look(should_stop)
+            if not self.settings.short:
+                self._choice.go_halfway(self._trust, should_stop)
         self._elapsed = time.perf_counter() - begin
         self._result = TrainResult(
-            checkpoint=self._learner.candidate(self._best),
+            checkpoint=self._learner.candidate(self._choice.weights),
             parent_scores=self._parent_scores,
-            scores=self._scores,
+            scores=self._choice.scores,
             stopped_because=reason,
             steps=self._learner.step_count,
             seconds=self._elapsed,
@@ -178,11 +177,11 @@ class Trainer:
             "batch": self._batch,
             "patch": list(self._patch),
             "restarted": self._restarted,
-            "scores": list(self._scores),
+            "scores": list(self._choice.scores),
             "parent_scores": list(self._parent_scores),
             "losses": self._losses,
         }
-        tensors = learner.state() | {f"best.{name}": value for name, value in (self._best or {}).items()}
+        tensors = learner.state() | {f"best.{name}": value for name, value in (self._choice.weights or {}).items()}
         return write_state(path, tensors, values)
 
     def load_state(self, path: str | Path) -> None:
@@ -203,12 +202,12 @@ class Trainer:
                 f"The training state {str(path)!r} does not belong to this model.", "Start the round again."
             ) from error
         best = {name.removeprefix("best."): value for name, value in tensors.items() if name.startswith("best.")}
-        self._best = best or None
+        self._choice.weights = best or None
         self._elapsed, self._batch = float(values["elapsed"]), int(values["batch"])
         self._patch = (values["patch"][0], values["patch"][1], values["patch"][2])
         self._restarted = bool(values["restarted"])
-        self._scores, self._parent_scores = tuple(values["scores"]), tuple(values["parent_scores"])
-        self._latest = mean(self._scores)
+        self._parent_scores, self._choice.scores = tuple(values["parent_scores"]), tuple(values["scores"])
+        self._choice.latest = mean(self._choice.scores)
         self._losses = list(values["losses"])
 
     # ---- inside --------------------------------------------------------------------------------
@@ -286,13 +285,7 @@ class Trainer:
                 "Check the image for extreme values, or start from another model.",
             )
         self._restarted = True
-        self._learner.restart(self._best or self._start, 0.2)
-
-    def _keep_if_best(self, scores: tuple[float, ...]) -> None:
-        self._latest = mean(scores)
-        best = mean(self._scores)
-        if self._latest is not None and (best is None or self._latest >= best):
-            self._scores, self._best = scores, self._learner.weights()
+        self._learner.restart(self._choice.safe, 0.2)
 
     def _report(self) -> TrainReport:
         progress, done = min(1.0, self._progress()), self._result is not None
@@ -304,8 +297,8 @@ class Trainer:
             seconds=self._elapsed,
             seconds_left=0.0 if done else left,
             loss=float(np.mean(self._losses)) if self._losses else math.nan,
-            score=self._latest,
+            score=self._choice.latest,
             parent_score=mean(self._parent_scores),
-            best_score=mean(self._scores),
+            best_score=mean(self._choice.scores),
             progress=1.0 if done else progress,
         )
