@@ -16,8 +16,8 @@ SETTINGS = TrainSettings(steps=300, threads=1, device="cpu")
 
 
 @pytest.fixture(autouse=True)
-def _few_places_are_enough(monkeypatch):
-    monkeypatch.setattr(pseudolabels, "FEWEST_PLACES", {2: 2, 3: 2})
+def _few_voxels_are_enough(monkeypatch):
+    monkeypatch.setattr(pseudolabels, "FEWEST_KNOWN", {2: 2, 3: 2})
 
 
 def stroked(kind="classes", seed=0):
@@ -88,12 +88,13 @@ def test_many_channels_are_filtered_in_smaller_pieces():
     assert taught.soft.any()
 
 
-def test_what_is_known_in_few_places_teaches_nothing_more(monkeypatch):
-    places = 10 * 10 - 7 * 7  # of 16 px, less those of which the strips leave everything unknown
-    monkeypatch.setattr(pseudolabels, "FEWEST_PLACES", {2: places})
-    assert with_pseudo_labels([stroked()], model().header, SETTINGS)[0].soft is not None
-    monkeypatch.setattr(pseudolabels, "FEWEST_PLACES", {2: places + 1})
-    assert with_pseudo_labels([stroked()], model().header, SETTINGS)[0].soft is None
+def test_a_few_strokes_teach_nothing_more(monkeypatch):
+    crop = stroked()
+    known = int(crop.known.sum())
+    monkeypatch.setattr(pseudolabels, "FEWEST_KNOWN", {2: known})
+    assert with_pseudo_labels([crop], model().header, SETTINGS)[0].soft is not None
+    monkeypatch.setattr(pseudolabels, "FEWEST_KNOWN", {2: known + 1})
+    assert with_pseudo_labels([crop], model().header, SETTINGS)[0].soft is None
 
 
 def test_one_class_teaches_nothing_more():

@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float32]
 PIECE: dict[int, Triple] = {2: (1, 512, 512), 3: (32, 128, 128)}  # filtered at once, less if there are channels
 PIECE_VALUES = 2**19  # voxels times channels of a piece; each has some 60 responses
 MOST_VALUES = {2: 2**21, 3: 2**20}  # voxels times channels that are filtered in a full round: some six seconds
-FEWEST_PLACES, PLACE = {2: 300, 3: 100}, 16  # squares of 16 px in a plane in which something is known
+FEWEST_KNOWN = {2: 30_000, 3: 11_000}  # voxels; of fewer the classifier makes up more than it knows
 FULL_ROUND, FULL_ROUND_STEPS = 60.0, 300  # seconds or steps; shorter rounds filter less
 MOST_SAMPLES = 15_000  # known voxels per class
 HIDDEN = 64
@@ -119,8 +119,8 @@ def with_pseudo_labels(
     Returns
     -------
     list of TrainingRegion
-        As they were where fewer than two classes are certain or what is known lies in fewer than `FEWEST_PLACES`
-        (the classifier then makes up more than it knows), in short rounds, and if `teaching` is 0.
+        As they were where fewer than two classes are certain or fewer than `FEWEST_KNOWN` voxels are known, in short
+        rounds, and if `teaching` is 0.
 
     References
     ----------
@@ -128,7 +128,8 @@ def with_pseudo_labels(
        Networks", ICML Workshop on Challenges in Representation Learning, 2013.
     .. [2] G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531, 2015.
     """
-    if settings.teaching == 0 or settings.short or _places(regions) < FEWEST_PLACES[header.ndim]:
+    known = sum(int(region.known.sum()) for region in regions)
+    if settings.teaching == 0 or settings.short or known < FEWEST_KNOWN[header.ndim]:
         return list(regions)
     pieces = _drawn(regions, header, settings)
     with limited_threads(settings.threads):
@@ -145,16 +146,6 @@ def with_pseudo_labels(
             scores = classifier.scores(features.reshape(len(features), -1).T)
             soft[number][(slice(None), *box)] = scores.T.reshape(-1, *(part.stop - part.start for part in box))
     return [replace(region, soft=soft.get(number)) for number, region in enumerate(regions)]
-
-
-def _places(regions: Sequence[TrainingRegion]) -> int:
-    """Return in how many squares of `PLACE` pixels something is known; crops may overlap a little."""
-    count = 0
-    for region in regions:
-        z, y, x = region.known.shape
-        padded = np.pad(region.known, ((0, 0), (0, -y % PLACE), (0, -x % PLACE)))
-        count += int(padded.reshape(z, -(-y // PLACE), PLACE, -(-x // PLACE), PLACE).any(axis=(2, 4)).sum())
-    return count
 
 
 def _drawn(regions: Sequence[TrainingRegion], header: CheckpointHeader, settings: TrainSettings) -> list[Piece]:
