@@ -102,6 +102,19 @@ def test_small_objects_go_and_holes_close_but_not_those_between_objects():
     assert split[29, 30] == 0, "a gap that several objects enclose belongs to none"
 
 
+@pytest.mark.parametrize(("ndim", "least"), [(2, 20), (3, 65)])
+def test_what_is_smaller_than_a_disc_or_a_ball_of_five_voxels_goes(ndim, least):
+    mask = np.zeros((5,) * (ndim - 1) + (60,), bool)
+    sizes = {0: least - 1, 30: least}
+    for start, size in sizes.items():
+        part = mask[..., start : start + 13].copy()
+        part.ravel()[:size] = True
+        mask[..., start : start + 13] = part
+    labels = decode(mask[None].astype(np.float32), BINARY, ObjectSettings(connected=True, fill_holes=False))
+    assert np.bincount(labels.ravel())[1:].tolist() == [least]
+    assert ObjectSettings(min_size=7).least_size(ndim) == 7
+
+
 def test_classes_binary_and_threshold():
     output = Output("classes", "softmax", ("background", "a", "b"), (*PAIR, ClassInfo("b", COLORS[2])))
     scores = np.array([[[0.4, 0.2, 0.3]], [[0.4, 0.3, 0.3]], [[0.2, 0.5, 0.4]]])

@@ -129,7 +129,7 @@ def test_an_object_through_many_blocks_stays_one(tmp_path, seed, deep, data):
     truth = mask[0].astype(int) if not deep else mask.astype(int)
     scores = instance_scores(truth, rng).reshape(1, 3, *shape)
     core = tuple(data.draw(st.integers(12, 24)) for _ in range(3))
-    chosen = ObjectSettings(split=0.0)
+    chosen = ObjectSettings(split=0.0, min_size=20)  # a short worm is little
     labels, count = stitched(tmp_path, scores, INSTANCES, chosen, core, (6, 6, 6))
     np.testing.assert_array_equal(labels[0], decode(scores[0], INSTANCES, chosen))
     assert count == 1

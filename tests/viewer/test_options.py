@@ -33,6 +33,13 @@ def ids(panel: Any) -> int:
     return len(np.unique(labels[labels > 0]))
 
 
+def choose(panel: Any, screen: Any, model: str) -> None:
+    session = panel.session
+    session.select_model(model)
+    screen.wait_until(lambda: not session.busy and session.need_model().header.name == model, 30)
+    screen.pump(0.1)
+
+
 def test_options_that_do_not_apply_are_not_offered(stack: Any, visible_viewer: Any, screen: Any) -> None:
     assert shown(stack) == {"flips", "three_directions", "join_z"}
     stack.segment.options.editors["three_directions"].value = True
@@ -47,6 +54,17 @@ def test_options_that_do_not_apply_are_not_offered(stack: Any, visible_viewer: A
     screen.pump(0.1)
     assert shown(stack) == {"flips"}
     assert not stack.segment.options.note.isVisible()
+
+
+def test_the_minimum_size_is_that_of_the_dimensions_until_it_is_set(stack: Any, screen: Any) -> None:
+    field = stack.segment.editors["min_size"]
+    for model, usual in (("nuclei-2d", 20), ("nuclei-3d", 65), ("nuclei-2d", 20)):
+        choose(stack, screen, model)
+        assert field.value == usual
+        assert stack.segment.values().min_size is None
+    field.value = 30
+    choose(stack, screen, "nuclei-3d")
+    assert stack.segment.values().min_size == 30
 
 
 def test_planes_are_joined_and_parted_without_the_network(stack: Any, screen: Any) -> None:

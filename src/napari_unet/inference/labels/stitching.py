@@ -91,6 +91,7 @@ class Stitcher:
         self._limit = int(np.iinfo(dtype).max)
         self._plan = BlockPlan(regions, core, margin)
         self._around = BlockPlan(regions, core, (1, 1, 1))  # the same cores, with the next voxel on every side
+        self._ndim = 3 if any(box[0].stop - box[0].start > 1 for _, box in self._plan.regions) else 2
         self._folder, self._run = folder, run
         self.total = len(self._plan.blocks) * (3 if settings.fill_holes else 2)  # steps of `blocks`
         self.count = 0  # objects found
@@ -131,14 +132,14 @@ class Stitcher:
         sizes, cored, firsts = counted.summed(objects, count)
         if split:
             # Specks of mere boundary are none, also where they would close a hole.
-            sizes[cored < least_core(self._settings)] = 0
+            sizes[cored < least_core(self._settings, self._ndim)] = 0
         objects[sizes[objects] == 0] = 0
         owners = np.zeros(0, np.int64)
         holes: Joining | None = None
         if self._settings.fill_holes:
             holes = Joining(self._around, "contact", self._folder / "holes.zarr")
             owners = self._holes(holes, objects, sizes, step)
-        numbers, self.count = _numbered(sizes, firsts, max(1, self._settings.min_size), first)
+        numbers, self.count = _numbered(sizes, firsts, max(1, self._settings.least_size(self._ndim)), first)
         self._check(first + self.count, self._limit)
         final = numbers[objects]
         hole_final = numbers[owners]

@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QPushButton
 
 from napari_unet.errors import UserError
-from napari_unet.inference.labels.objects import MOST_SMOOTH, ObjectSettings
+from napari_unet.inference.labels.objects import MOST_SMOOTH, SMALLEST, ObjectSettings
 from napari_unet.jobs import Job
 from napari_unet.session.segmenting import View
 from napari_unet.session.state import Origin
@@ -63,6 +63,7 @@ class SegmentSection(Section):
         self.options = RunOptions(link)
         self.options.joining_changed.connect(lambda: self._delay.start(DECODE_DELAY))
         self.body.addWidget(self.options)
+        self._ndim = 2
         self._decoding: Job | None = None
         self._waiting: set[str] = set()  # images to decode again once what runs has ended
         self._stopped = False
@@ -74,7 +75,9 @@ class SegmentSection(Section):
 
     def values(self) -> ObjectSettings:
         """Return the settings on screen."""
-        return ObjectSettings(**{name: editor.value for name, editor in self.editors.items()})
+        values = {name: editor.value for name, editor in self.editors.items()}
+        usual = values["min_size"] == SMALLEST[self._ndim]
+        return ObjectSettings(**values | {"min_size": None if usual else values["min_size"]})
 
     def stop(self) -> None:
         """Start nothing any more: the panel closes."""
@@ -178,7 +181,18 @@ class SegmentSection(Section):
         for name, editor in self.editors.items():
             editor.visible = name in shown
         self.form.native.setVisible(bool(shown))
+        self._follow_dimensions(2 if model is None else model.header.ndim)
         self.options.refresh()
+
+    def _follow_dimensions(self, ndim: int) -> None:
+        """Show the usual minimum size of the model's dimensions, unless another was typed."""
+        if ndim == self._ndim:
+            return
+        field = self.editors["min_size"]
+        if field.value == SMALLEST[self._ndim]:
+            with self.form.changed.blocked():
+                field.value = SMALLEST[ndim]
+        self._ndim = ndim
 
 
 def channel_problem(link: ViewerLink) -> str:
@@ -212,6 +226,7 @@ def _form(settings: ObjectSettings) -> tuple[Container[Any], dict[str, Any]]:
     for field in fields(settings):
         label, tip, options = LABELS[field.name]
         value = getattr(settings, field.name, field.default if field.default is not MISSING else None)
+        value = SMALLEST[2] if value is None else value
         editor = create_widget(value=value, annotation=type(value), name=field.name, label=label, options=options)
         editor.tooltip = tip
         editors[field.name] = editor
