@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_unet.learning.deformation import bent
 from napari_unet.learning.samples import TrainingRegion
 from napari_unet.learning.targets import BOUNDARY, targets
 from napari_unet.model.header import Output
@@ -21,6 +22,7 @@ MOST_CENTRES = 4096  # per crop and class
 OBJECT_MARGIN = {2: (0, 2, 2), 3: (1, 2, 2)}  # what `targets` looks at around a voxel
 SCALED_SHARE = 0.25
 SCALE = 1.2
+BENT_SHARE = 0.8
 INTENSITY_SHARE = 0.5
 BOUNDARY_WEIGHT = 2.0  # few voxels, but they keep touching objects apart
 
@@ -65,11 +67,15 @@ class Sampler:
         Spatial dimensions of the network.
     augment : bool
         Flip, turn, scale and change intensities.
+    bend : bool
+        Deform elastically, too, which needs more steps than a quick refit has.
     """
 
-    def __init__(self, regions: Sequence[TrainingRegion], output: Output, ndim: int, augment: bool = True) -> None:
+    def __init__(
+        self, regions: Sequence[TrainingRegion], output: Output, ndim: int, augment: bool = True, bend: bool = False
+    ) -> None:
         self.teach(regions)
-        self.output, self.ndim, self.augment = output, ndim, augment
+        self.output, self.ndim, self.augment, self.bend = output, ndim, augment, bend
         self._classes: list[_Pool] = []
         rng = np.random.default_rng(0)
         kinds = [np.minimum(r.labels, 1) if output.kind == "instances" else r.labels for r in regions]
@@ -141,6 +147,10 @@ class Sampler:
             image = _resized(image, size[1:])
             rows, columns = (((np.arange(size[a]) + 0.5) * source[a] / size[a]).astype(int) for a in (1, 2))
             labels, known, weight, soft = (a[..., rows, :][..., columns] for a in (labels, known, weight, soft))
+        if self.bend and generator.random() < BENT_SHARE:
+            moved = bent(image, (labels, known, weight, soft), generator)
+            if moved[2].any():  # a stroke of a single pixel may fall between the others
+                image, labels, known, weight, soft = moved
         if self.augment:
             image, labels, known, weight, soft = _turned((image, labels, known, weight, soft), self.ndim, generator)
             image = _intensity(image, generator)

@@ -51,7 +51,7 @@ class TrainSettings:
     threads : int or None
         CPU threads; one fewer than there are cores by default.
     augment : bool
-        Flip, turn, scale and change intensities.
+        Flip, turn, scale and change intensities; in rounds that are not short also bend.
     statistics_share : float
         Share of the budget, 0 to 1, in which the batch norm of a network without a parent follows the batches;
         before, its statistics are taken from some patches, and afterwards they stay.

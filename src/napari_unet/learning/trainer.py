@@ -78,7 +78,10 @@ class Trainer:
                 "Paint what is wrong, or accept what is right.",
             )
         self._scoring = Scoring(everything[len(regions) :], checkpoint)
-        self._sampler = Sampler(self._regions, header.output, header.ndim, self.settings.augment)
+        augment = self.settings.augment
+        self._sampler = Sampler(
+            self._regions, header.output, header.ndim, augment, bend=augment and not self.settings.short
+        )
         self._learner = Learner(checkpoint, self.settings)
         self._patch = patch_size(self.settings.patch, self._regions, checkpoint)
         self._batch = self.settings.batch
