@@ -7,10 +7,12 @@ import torch
 
 from napari_unet.errors import TrainingError
 from napari_unet.learning.evaluation import dice
+from napari_unet.learning.learner import Learner
 from napari_unet.learning.quick import FIRST_LOOK, GENERAL, blank_checkpoint, full_sized, quick_settings, starting_point
 from napari_unet.learning.samples import TrainingRegion
 from napari_unet.learning.trainer import Trainer, TrainSettings
 from napari_unet.model.checkpoint import default_classes, load_checkpoint
+from napari_unet.model.heads import FRESH_HEAD
 
 
 def test_two_strokes_give_a_sensible_result():
@@ -61,15 +63,33 @@ def test_a_whole_round_of_a_first_look_starts_with_a_network_that_sees_further()
         assert (a == b).all()
 
 
-def test_a_whole_round_in_3d_starts_with_the_general_parent():
-    small = blank_checkpoint(default_classes(3), 3, 1, "mine")
+@pytest.mark.parametrize(("ndim", "channels"), [(2, 1), (2, 3), (3, 1)])
+def test_a_whole_round_starts_with_the_general_parent(ndim, channels):
+    small = blank_checkpoint(default_classes(3), ndim, channels, "mine")
     full = full_sized(small)
     assert full.header.output == small.header.output and full.header.normalization == small.header.normalization
-    assert full.header.name == "mine" and full.header.provenance == {GENERAL: "start-3d"}
-    general = load_checkpoint("start-3d").network.state_dict()
+    assert full.header.name == "mine" and full.header.provenance == {GENERAL: f"start-{ndim}d", FRESH_HEAD: True}
+    assert full.header.in_channels == channels == full.network.config.in_channels
+    general = load_checkpoint(f"start-{ndim}d").network.state_dict()
     same = [name for name, value in full.network.state_dict().items() if value.equal(general[name])]
-    assert len(same) >= len(general) - 2, "all but the head"
+    folded = ndim == 2 and channels == 1
+    assert len(same) >= len(general) - 2 - folded, "all but the head, and the first layer of a gray network"
     assert full_sized(full) is full
+
+
+def test_under_a_fresh_head_all_layers_learn_fast_once():
+    full = full_sized(blank_checkpoint(default_classes(2), 2, 1, "mine"))
+    settings = TrainSettings(steps=2, threads=1, device="cpu", batch=1)
+    rates = {group["full_rate"] for group in Learner(full, settings).optimizer.param_groups}
+    assert rates == {settings.new_rate}
+    labels = np.indices((64, 64))[1][None] // 32
+    crop = TrainingRegion(labels[None].astype(np.float32), labels, labels >= 0, None, "a", 0, (0, 0, 0))
+    trainer = Trainer(full, [crop], (), settings)
+    list(trainer.run())
+    child = trainer.result.checkpoint
+    assert FRESH_HEAD not in child.header.provenance
+    rates = {group["full_rate"] for group in Learner(child, settings).optimizer.param_groups}
+    assert rates == {settings.encoder_rate, settings.rate}
 
 
 def test_a_refit_of_a_first_look_starts_afresh_and_any_other_goes_on():

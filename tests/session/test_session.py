@@ -383,4 +383,5 @@ def test_what_new_models_start_from_is_not_offered_for_segmenting(session, monke
     assert session.model_names() == ("nuclei-2d",)
     assert general_parent(3, 1) == "start-3d"
     assert general_parent(3, 3) is None
-    assert general_parent(2, 1) is None, "in 2D a random start is as good"
+    assert general_parent(2, 1) == general_parent(2, 3) == "start-2d"
+    assert general_parent(2, 4) is None

@@ -19,6 +19,7 @@ from napari_unet.learning.losses import anchor_loss, masked_loss, soft_loss
 from napari_unet.learning.rehearsal import Rehearsed
 from napari_unet.learning.sampler import Batch
 from napari_unet.learning.settings import TrainSettings
+from napari_unet.model.heads import FRESH_HEAD
 
 if TYPE_CHECKING:
     from napari_unet.model.checkpoint import Checkpoint
@@ -188,7 +189,8 @@ class Learner:
         """Return a checkpoint with the averaged weights, or with `weights`; its header still is the parent's."""
         network = deepcopy(self.checkpoint.network).float()
         network.load_state_dict(self.weights() if weights is None else dict(weights))
-        return replace(self.checkpoint, network=network.eval())
+        provenance = {key: value for key, value in self.header.provenance.items() if key != FRESH_HEAD}
+        return replace(self.checkpoint, network=network.eval(), header=replace(self.header, provenance=provenance))
 
     def weights(self) -> Tensors:
         """Return a copy of the averaged weights on the CPU."""
@@ -238,7 +240,9 @@ class Learner:
     def _optimizer(self) -> torch.optim.Optimizer:
         settings = self.settings
         slow, fast = split_parameters(self.network)
-        rates = (settings.new_rate,) * 2 if self.new else (settings.encoder_rate, settings.rate)
+        # Under a fresh head the features are to become others; in 3D a round has too few steps for that.
+        fresh = self.header.ndim == 2 and FRESH_HEAD in self.header.provenance
+        rates = (settings.new_rate,) * 2 if self.new or fresh else (settings.encoder_rate, settings.rate)
         groups = [
             {"params": parameters, "lr": rate, "full_rate": rate}
             for parameters, rate in zip((slow, fast), rates, strict=True)

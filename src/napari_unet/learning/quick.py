@@ -113,16 +113,20 @@ def untrained(first: Checkpoint, seed: int = 0) -> Checkpoint:
 def _from_general(name: str, first: Checkpoint) -> Checkpoint:
     """Return a general parent with the classes of a first look and images prepared as for it."""
     from napari_unet.model.checkpoint import load_checkpoint
+    from napari_unet.model.gray import for_gray
+    from napari_unet.model.heads import FRESH_HEAD
 
     before = first.header
     general = load_checkpoint(name).with_classes(before.output.classes)
+    if before.in_channels == 1 and general.header.in_channels > 1:
+        general = for_gray(general)
     header = replace(
         general.header,
         name=before.name,
         normalization=before.normalization,
         parent=before.weights_hash,
         weights_hash="",
-        provenance={GENERAL: name},
+        provenance={GENERAL: name, FRESH_HEAD: True},
     )
     return replace(general, header=header)
 

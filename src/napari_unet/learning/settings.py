@@ -30,7 +30,7 @@ class TrainSettings:
     rate, encoder_rate : float
         Learning rate of the decoder and the head, and of the encoder.
     new_rate : float
-        Learning rate of a network without a parent.
+        Learning rate of a network without a parent, and of a 2D network under a fresh head.
     patch : tuple of int or None
         (z, y, x) of a patch in voxels; by default 128×128 (3D: 16×96×96), at most the largest crop.
     batch : int

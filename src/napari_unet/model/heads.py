@@ -16,6 +16,7 @@ from napari_unet.model.outputs import class_output
 from napari_unet.model.unet import UNet
 
 COUNTS = ("out_channels", "num_classes", "classes")  # what constructors call the number of channels
+FRESH_HEAD = "fresh_head"  # key of the provenance: the head has never learned anything
 FRESH_STD = 0.01  # small, so that all classes begin about equally likely
 
 
@@ -37,6 +38,7 @@ def with_classes(
         family="napari-unet",
         # A fresh head has no answers that would be worth keeping.
         rehearsal="" if output.instances else header.rehearsal,
+        provenance=header.provenance | ({FRESH_HEAD: True} if output.instances else {}),
     )
     if output.kind == "classes" and _origins(output, names) == list(range(len(output.channels))):
         return copy.deepcopy(network), replace(child, output=replace(output, channels=names, classes=classes))

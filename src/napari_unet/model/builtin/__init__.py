@@ -8,8 +8,7 @@ from pathlib import Path
 from napari_unet.errors import CheckpointError
 
 PARENTS_ONLY = "start-"  # these are there to be trained further, and not offered for segmenting
-# Channels that a general parent takes, by dimensions. In 2D a random start is mostly as good: see docs/method.md.
-_TAKEN = {3: (1,)}
+_TAKEN = {2: (1, 3), 3: (1,)}  # channels that a general parent takes, by dimensions
 
 
 def builtin_names() -> tuple[str, ...]:
@@ -18,7 +17,7 @@ def builtin_names() -> tuple[str, ...]:
 
 
 def general_parent(ndim: int, in_channels: int) -> str | None:
-    """Return the name of the checkpoint that new models start from, or None if a random start is as good.
+    """Return the name of the checkpoint that new models start from, or None if there is none for such images.
 
     Parameters
     ----------
