@@ -162,6 +162,16 @@ def test_accepting_a_view_and_a_slice(opened):
     assert session.known_counts(image_id)[0] == 96 * 96
 
 
+def test_a_round_that_ends_early_says_so(opened, monkeypatch):
+    session, image_id, _ = opened
+    monkeypatch.setattr("napari_unet.learning.trainer.LEARNED", {2: 9.0})
+    monkeypatch.setattr("napari_unet.learning.trainer.LEAST_STEPS", {2: 1})
+    session.accept_box(image_id, 0, box(0, 96, 0, 96))
+    session.retrain(600)
+    assert "The round ended after" in session.last_round.decision.sentence
+    assert "it had learned what there is" in session.last_round.candidate.header.provenance["description"]
+
+
 def test_retrain_learns_and_is_preliminary_with_few_blocks(opened):
     session, image_id, _ = opened
     before = session.labels_array(image_id).copy()

@@ -6,7 +6,7 @@ from interactive_parts.rules.base import Outcome, Rule
 from interactive_parts.rules.cellpose import Cellpose
 from interactive_parts.rules.forest import Forest
 from interactive_parts.rules.nothing import Nothing
-from interactive_parts.rules.ours import FromGeneral, FromNuclei, Ours, Scratch
+from interactive_parts.rules.ours import FromNuclei, Ours, Scratch
 from interactive_parts.rules.plain import Plain
 from interactive_parts.rules.real_rootpainter import RealRootPainter
 from interactive_parts.rules.rootpainter import RootPainter
@@ -16,7 +16,6 @@ __all__ = ["RULES", "Outcome", "RealRootPainter", "Rule"]
 _ALL: tuple[type[Rule], ...] = (
     Ours,
     Scratch,
-    FromGeneral,
     FromNuclei,
     Forest,
     RootPainter,

@@ -114,21 +114,6 @@ class Scratch(Ours):
         return str(load(task, self.seed).save(self.folder / "untrained.safetensors"))
 
 
-class FromGeneral(Ours):
-    """Ours, from the general parent also where the product starts from nothing."""
-
-    name: ClassVar[str] = "start"
-
-    @classmethod
-    def suits(cls, task: Task) -> bool:
-        """Only where there is one and ours does without."""
-        return task.general is not None and not _begins_with_parent(task)
-
-    def general(self, task: Task) -> str | None:
-        """Return the general parent."""
-        return task.general
-
-
 class FromNuclei(Ours):
     """Ours, from the features of the built-in nuclei model."""
 
@@ -136,7 +121,7 @@ class FromNuclei(Ours):
 
     @classmethod
     def suits(cls, task: Task) -> bool:
-        """Only in 2D, where ours starts from nothing."""
+        """Only in 2D, where ours starts from the general parent."""
         return task.parent is None and task.ndim == 2
 
     def general(self, task: Task) -> str | None:

@@ -29,6 +29,7 @@ SCORE_EVERY = 6.0
 STATISTICS_BATCHES = 4
 LOSSES = 20  # steps over which the loss is averaged
 LEARNED = {2: 0.1, 3: 0.3}  # loss below which a round of seconds has no more to learn; what it would add is overfit
+LEAST_STEPS = {2: 100, 3: LOSSES}  # of such a round: outlines come last
 
 
 class Trainer:
@@ -223,9 +224,10 @@ class Trainer:
 
     def _has_learned(self) -> bool:
         """Whether the training loss says that all is learned, which is asked in whole rounds of seconds only."""
-        if self.settings.seconds is None or self.settings.short or len(self._losses) < LOSSES:
+        ndim = self._learner.header.ndim
+        if self.settings.seconds is None or self.settings.short or self._learner.step_count < LEAST_STEPS[ndim]:
             return False
-        return float(np.mean(self._losses)) < LEARNED[self._learner.header.ndim]
+        return float(np.mean(self._losses)) < LEARNED[ndim]
 
     def _score_is_due(self, since: float, cost: float) -> bool:
         steps = self.settings.steps

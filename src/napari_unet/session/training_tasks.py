@@ -176,6 +176,9 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     elif split.blocks and not result.scores:
         sentence = "Preliminary: stopped before it was measured; compare before and after, then keep or discard."
         decision = replace(decision, sentence=sentence)
+    if result.stopped_because == "learned":
+        ended = f" The round ended after {result.seconds:.0f} s: it had learned what there is."
+        decision = replace(decision, sentence=decision.sentence + ended)
     made = time.strftime("%Y-%m-%d %H:%M")
     provenance = {
         "description": f"Trained on corrections, {made}: {decision.sentence}",
