@@ -34,18 +34,15 @@ def test_a_candidate_that_is_as_good_has_learned_from_more():
 
 
 def test_a_candidate_that_forgets_more_than_it_gains_is_not_adopted():
-    many = [0.9] * 20, [0.5] * 20
+    many, little = ([0.9] * 20, [0.5] * 20), ([0.56] * 20, [0.5] * 20)
     assert decide(*many, guard=([0.9, 0.8], [0.9, 0.81])).verdict == "adopt"
-    assert decide(*many, guard=([0.6], [0.95])).verdict == "adopt", (
-        "it gains more than it forgets, however much that is"
-    )
-    little = [0.56] * 20, [0.5] * 20
-    forgetful = decide(*little, guard=([0.9, 0.5], [0.9, 0.8]))
+    assert decide(*many, guard=([0.6] * 8, [0.95] * 8)).verdict == "adopt", "it gains more than it forgets"
+    forgetful = decide(*little, guard=([0.8, 0.5] * 4, [0.9, 0.8] * 4))
     assert forgetful.verdict == "keep"
-    assert forgetful.guard == pytest.approx((0.85, 0.7))
-    assert "forgets: the first regions of the work 0.850 → 0.700" in forgetful.sentence
-    assert decide(*little, guard=([0.75], [0.8])).verdict == "adopt"
-    assert decide(*little, guard=([0.73], [0.8])).verdict == "keep"
+    assert forgetful.guard == pytest.approx((0.85, 0.65))
+    assert "forgets: the first regions of the work 0.850 → 0.650" in forgetful.sentence
+    assert decide(*little, guard=([0.7] * 8, [0.8] * 8)).verdict == "keep"
+    assert decide(*little, guard=([0.73] * 8, [0.8] * 8)).verdict == "adopt", "that may be chance"
     few = decide([], [], guard=([0.5], [0.9]))
     assert few.verdict == "preliminary"
     assert "forgets" in few.sentence

@@ -68,14 +68,14 @@ def decide(
     Decision
         Adopt if the mean agreement is not lower by more than `MAX_LOSS`, which its interval must say, too: a model
         that is as good has learned from more. Where the mean rose, but the interval reaches further down, the user
-        decides. The guard may lose `MAX_LOSS`, or as much as the blocks gained: the first regions taught the parent,
-        so that a part of its agreement with them is memory.
+        decides. The guard keeps a candidate out that surely, by its interval, lost more than `MAX_LOSS` and than the
+        blocks gained: the first regions taught the parent, so that a part of its agreement with them is memory.
     """
     n = len(candidate)
     kept = (float(np.mean(guard[1])), float(np.mean(guard[0]))) if guard and guard[0] and guard[1] else None
     before, after = (float(np.mean(s)) if n else None for s in (parent, candidate))
     gained = 0.0 if before is None or after is None else after - before
-    forgets = kept is not None and kept[0] - kept[1] > max(MAX_LOSS, gained)
+    forgets = guard is not None and kept is not None and gain_interval(*guard)[1] < -max(MAX_LOSS, gained)
     first = "" if kept is None else f"the first regions of the work {kept[0]:.3f} → {kept[1]:.3f}"
     if n < max(min_blocks, 1) or before is None or after is None:
         have = "no block is" if n == 0 else f"only {n} block is" if n == 1 else f"only {n} blocks are"
