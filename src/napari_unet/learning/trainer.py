@@ -136,8 +136,8 @@ class Trainer:
         self._learner.hold_to_parent(self._trust)
         yield self._report()
         self._sampler.teach(with_pseudo_labels(self._regions, self._learner.header, self.settings, should_stop))
-        reason = "budget"
-        while self._progress(cost) < 1:
+        reason, last_looks = "budget", 1 if self._learner.new else 2  # the second halfway to the parent
+        while self._progress(last_looks * cost) < 1:
             if should_stop():
                 reason = "cancelled"
                 break
@@ -217,7 +217,7 @@ class Trainer:
     # ---- inside --------------------------------------------------------------------------------
 
     def _progress(self, reserve: float = 0.0) -> float:
-        """How much of the budget is spent, 0 to 1; `reserve` seconds are kept for the last score."""
+        """How much of the budget is spent, 0 to 1; `reserve` seconds are kept for the last scores."""
         if self.settings.steps is not None:
             return self._learner.step_count / self.settings.steps
         return self._elapsed / max((self.settings.seconds or 0.0) - reserve, 1e-3)
