@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from napari_unet.errors import DeviceError, TrainingError
 from napari_unet.image.normalize import Normalization
+from napari_unet.jobs import JobContext
 from napari_unet.learning.preparation import patch_size
 from napari_unet.learning.samples import TrainingRegion, hold_back
 from napari_unet.learning.trainer import Trainer, TrainSettings
 from napari_unet.model.checkpoint import Checkpoint, default_classes
 from napari_unet.model.config import UNetConfig
 from napari_unet.model.header import CheckpointHeader, ClassInfo, Output
+from napari_unet.session.training_tasks import run_trainer
 
 QUICK = TrainSettings(steps=12, threads=1, device="cpu", batch=2)
 
@@ -160,6 +162,17 @@ def test_a_budget_in_seconds_ends():
     assert result.steps > 0
     assert result.scores
     assert all(0 <= report.seconds_left <= 2 for report in reports)
+
+
+def test_the_time_left_on_the_bar_is_that_of_the_budget(monkeypatch):
+    sent = []
+    context = JobContext(lambda kind, value: sent.append((kind, value)), lambda: False)
+    context._start -= 100  # reading images and scoring the parent took long
+    trainer = Trainer(model(), [region()], (), TrainSettings(seconds=2, threads=1, device="cpu"))
+    run_trainer(context, trainer, (), None, "training")
+    left = [value.seconds_left for kind, value in sent if kind == "progress"]
+    assert len(left) > 2 and left[-1] == 0
+    assert all(0 <= seconds <= 2 for seconds in left)
 
 
 def test_a_round_ends_when_it_has_learned_what_there_is(monkeypatch):

@@ -136,14 +136,25 @@ class JobContext:
                 raise error
             return result
 
-    def progress(self, done: int, total: int, text: str = "") -> None:
-        """Tell how far the job is; at most ten times a second get through."""
+    def progress(self, done: int, total: int, text: str = "", seconds_left: float | None = None) -> None:
+        """Tell how far the job is; at most ten times a second get through.
+
+        Parameters
+        ----------
+        done, total : int
+            Steps.
+        text : str
+            What it does.
+        seconds_left : float or None
+            Where the job knows them; otherwise they follow from the steps done so far.
+        """
         now = time.perf_counter()
         if done < total and now - self._last_progress < PROGRESS_INTERVAL:
             return
         self._last_progress = now
-        left = (now - self._start) / done * (total - done) if done else None
-        self._send("progress", Progress(done, total, text, left))
+        if seconds_left is None and done:
+            seconds_left = (now - self._start) / done * (total - done)
+        self._send("progress", Progress(done, total, text, seconds_left))
 
 
 def as_user_error(error: BaseException) -> tuple[UserError, str]:

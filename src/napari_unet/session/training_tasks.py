@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -131,7 +132,8 @@ def run_trainer(
 
     for report in trainer.run(cancelled) if kept is None else kept.run(trainer, images, cancelled):
         context.report(report)
-        context.progress(*report.amount, text)
+        left = report.seconds_left if math.isfinite(report.seconds_left) else None
+        context.progress(*report.amount, text, left)
 
 
 def agreement_of(decision: Decision) -> dict[str, float | int | None]:
