@@ -176,8 +176,8 @@ def test_the_time_left_on_the_bar_is_that_of_the_budget(monkeypatch):
 
 
 def test_a_round_ends_when_it_has_learned_what_there_is(monkeypatch):
-    monkeypatch.setattr("napari_unet.learning.trainer.LEARNED", {2: 0.8})
-    monkeypatch.setattr("napari_unet.learning.trainer.LEAST_STEPS", {2: 20})
+    monkeypatch.setattr("napari_unet.learning.settings.LEARNED", {2: 0.8})
+    monkeypatch.setattr("napari_unet.learning.settings.LEAST_STEPS", {2: 20})
     settings = TrainSettings(seconds=600, threads=1, device="cpu")
     result, reports = finish(Trainer(model(), [region()], [region(1)], settings))
     assert result.stopped_because == "learned"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from napari_unet.learning.learner import Learner, halfway
@@ -12,6 +12,7 @@ from napari_unet.learning.scoring import Scoring
 if TYPE_CHECKING:
     import torch
 
+PREFIX = "best."  # of the kept weights in a training state
 HALFWAY_COST = 0.02  # agreement that the mean with the parent's weights may cost
 HALFWAY_TRUST = 0.1  # in the parent; one that knows nothing of what is asked has nothing to keep
 
@@ -73,3 +74,13 @@ class Choice:
         there, here = mean(self.scores), mean(scores)
         if there is not None and here is not None and here >= there - HALFWAY_COST:
             self.scores, self.weights, self.latest = scores, middle, here
+
+    def state(self) -> tuple[dict[str, torch.Tensor], list[float]]:
+        """Return what `load_state` needs to go on: the weights by name, and their scores."""
+        return {PREFIX + name: value for name, value in (self.weights or {}).items()}, list(self.scores)
+
+    def load_state(self, tensors: Mapping[str, torch.Tensor], scores: Sequence[float]) -> None:
+        """Go on from a `state`; other tensors are left alone."""
+        best = {name.removeprefix(PREFIX): value for name, value in tensors.items() if name.startswith(PREFIX)}
+        self.weights, self.scores = best or None, tuple(scores)
+        self.latest = mean(self.scores)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from napari_unet.errors import TrainingError
@@ -10,6 +11,9 @@ from napari_unet.errors import TrainingError
 WARM_UP_STEPS = 5
 LAST_RATE = 0.05
 SHORT_ROUND, SHORT_ROUND_STEPS = 15.0, 100  # seconds, or steps, in which preparing much would cost too much
+LOSSES = 20  # steps over which the loss is averaged
+LEARNED = {2: 0.1, 3: 0.3}  # loss below which a round of seconds has no more to learn; what it would add is overfit
+LEAST_STEPS = {2: 100, 3: LOSSES}  # of such a round: outlines come last
 
 
 @dataclass(frozen=True)
@@ -114,3 +118,22 @@ def rate_factor(progress: float, step: int) -> float:
     """
     falling = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * progress))
     return falling * min(1.0, (step + 1) / WARM_UP_STEPS)
+
+
+def has_learned(settings: TrainSettings, losses: Sequence[float], steps: int, ndim: int) -> bool:
+    """Return whether the training loss says that all is learned, which is asked in whole rounds of seconds only.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+        Of the round.
+    losses : sequence of float
+        Of the last `LOSSES` steps.
+    steps : int
+        Steps done.
+    ndim : int
+        2 or 3, of the network.
+    """
+    if settings.seconds is None or settings.short or steps < LEAST_STEPS[ndim]:
+        return False
+    return sum(losses) / len(losses) < LEARNED[ndim]

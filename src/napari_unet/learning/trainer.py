@@ -17,7 +17,7 @@ from napari_unet.learning.reports import TrainReport, TrainResult
 from napari_unet.learning.sampler import Batch, Sampler
 from napari_unet.learning.samples import TrainingRegion
 from napari_unet.learning.scoring import Scoring, trust_in
-from napari_unet.learning.settings import TrainSettings, rate_factor
+from napari_unet.learning.settings import LOSSES, TrainSettings, has_learned, rate_factor
 
 if TYPE_CHECKING:
     from napari_unet.model.checkpoint import Checkpoint
@@ -27,9 +27,6 @@ __all__ = ["TrainReport", "TrainResult", "TrainSettings", "Trainer"]
 REPORT_EVERY = 0.1
 SCORE_EVERY = 6.0
 STATISTICS_BATCHES = 4
-LOSSES = 20  # steps over which the loss is averaged
-LEARNED = {2: 0.1, 3: 0.3}  # loss below which a round of seconds has no more to learn; what it would add is overfit
-LEAST_STEPS = {2: 100, 3: LOSSES}  # of such a round: outlines come last
 
 
 class Trainer:
@@ -146,7 +143,7 @@ class Trainer:
                 yield self._report()
             self._step()
             self._elapsed = time.perf_counter() - begin
-            if self._has_learned():
+            if has_learned(self.settings, self._losses, self._learner.step_count, self._learner.header.ndim):
                 reason = "learned"
                 break
             if self._scoring.blocks and self._score_is_due(self._elapsed - scored, cost):
@@ -181,12 +178,11 @@ class Trainer:
             "batch": self._batch,
             "patch": list(self._patch),
             "restarted": self._restarted,
-            "scores": list(self._choice.scores),
             "parent_scores": list(self._parent_scores),
             "losses": self._losses,
         }
-        tensors = learner.state() | {f"best.{name}": value for name, value in (self._choice.weights or {}).items()}
-        return write_state(path, tensors, values)
+        tensors, scores = self._choice.state()
+        return write_state(path, learner.state() | tensors, values | {"scores": scores})
 
     def load_state(self, path: str | Path) -> None:
         """Go on where `save_state` was called; checkpoint, crops and settings must be the same.
@@ -205,13 +201,11 @@ class Trainer:
             raise TrainingError(
                 f"The training state {str(path)!r} does not belong to this model.", "Start the round again."
             ) from error
-        best = {name.removeprefix("best."): value for name, value in tensors.items() if name.startswith("best.")}
-        self._choice.weights = best or None
+        self._choice.load_state(tensors, values["scores"])
         self._elapsed, self._batch = float(values["elapsed"]), int(values["batch"])
         self._patch = (values["patch"][0], values["patch"][1], values["patch"][2])
         self._restarted = bool(values["restarted"])
-        self._parent_scores, self._choice.scores = tuple(values["parent_scores"]), tuple(values["scores"])
-        self._choice.latest = mean(self._choice.scores)
+        self._parent_scores = tuple(values["parent_scores"])
         self._losses = list(values["losses"])
 
     # ---- inside --------------------------------------------------------------------------------
@@ -221,13 +215,6 @@ class Trainer:
         if self.settings.steps is not None:
             return self._learner.step_count / self.settings.steps
         return self._elapsed / max((self.settings.seconds or 0.0) - reserve, 1e-3)
-
-    def _has_learned(self) -> bool:
-        """Whether the training loss says that all is learned, which is asked in whole rounds of seconds only."""
-        ndim = self._learner.header.ndim
-        if self.settings.seconds is None or self.settings.short or self._learner.step_count < LEAST_STEPS[ndim]:
-            return False
-        return float(np.mean(self._losses)) < LEARNED[ndim]
 
     def _score_is_due(self, since: float, cost: float) -> bool:
         steps = self.settings.steps
