@@ -38,7 +38,7 @@ def test_a_folder_becomes_label_tiffs_with_provenance(call, images, models, tmp_
     assert (labels.shape, axes, scale) == ((96, 80), "YX", (1.0, 0.5, 0.5))
     assert provenance["model"] == "tiny"
     assert len(provenance["model_hash"]) == 64
-    assert provenance["settings"]["objects"]["min_size"] is None
+    assert provenance["settings"]["objects"]["min_size"] == 20
     with open(out / "field_2_objects.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert all(float(row["edited_fraction"]) == 0 for row in rows)

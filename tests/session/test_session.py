@@ -310,7 +310,7 @@ def test_table_has_a_row_per_object(opened, tmp_path):
     rows = list(csv.DictReader((tmp_path / "objects.csv").read_text("utf-8").splitlines()))
     assert len(rows) == 4
     assert rows[0]["model_hash"] == session.model.header.weights_hash
-    assert json.loads(rows[0]["settings"])["objects"]["min_size"] == session.settings.objects.min_size
+    assert json.loads(rows[0]["settings"])["objects"]["min_size"] == session.settings.objects.least_size(2)
     assert rows[0]["in_training"] == "False"
     assert 0 <= float(rows[0]["edited_fraction"]) <= 1
 

@@ -62,6 +62,10 @@ def test_the_minimum_size_is_that_of_the_dimensions_until_it_is_set(stack: Any, 
         choose(stack, screen, model)
         assert field.value == usual
         assert stack.segment.values().min_size is None
+    directions = stack.segment.options.editors["three_directions"]
+    for there, usual in ((True, 65), (False, 20)):
+        directions.value = there
+        assert field.value == usual
     field.value = 30
     choose(stack, screen, "nuclei-3d")
     assert stack.segment.values().min_size == 30

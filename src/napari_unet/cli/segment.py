@@ -239,6 +239,7 @@ def _need_unchanged(request: FileRequest, before: object) -> None:
 
 def provenance_of(request: FileRequest, source: ImageSource, header: CheckpointHeader) -> dict[str, Any]:
     """Return what the labels come from, as JSON values."""
+    ndim = request.options.object_ndim(header.ndim, source.shape[1])
     return {
         "program": f"napari-unet {__version__}",
         "image": str(request.image),
@@ -247,7 +248,7 @@ def provenance_of(request: FileRequest, source: ImageSource, header: CheckpointH
         "model_hash": header.weights_hash,
         "classes": [info.name for info in header.output.classes],
         "settings": {
-            "objects": asdict(request.objects),
+            "objects": asdict(request.objects.settled(ndim)),
             "options": _decisive(request.options),
             "axes": source.axes,
             "channels": source.channels,

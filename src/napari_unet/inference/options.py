@@ -60,3 +60,7 @@ class PredictOptions:
                 f"The memory to work with is {self.memory_gb} GB; expected a number above 0.",
                 "Leave it out to use half of what is free.",
             )
+
+    def object_ndim(self, ndim: int, depth: int) -> int:
+        """Return in how many dimensions a model of `ndim` finds the objects of an image of `depth` planes: 2 or 3."""
+        return 3 if ndim == 3 or (self.three_directions and depth > 1) else 2

@@ -137,7 +137,8 @@ class Segmenting(SessionCore):
             self.settings.options,
             window,
         )
-        settings: dict[str, object] = {"objects": asdict(request.objects), "options": asdict(request.options)}
+        objects = request.objects.settled(request.options.object_ndim(version.header.ndim, image.source.shape[1]))
+        settings: dict[str, object] = {"objects": asdict(objects), "options": asdict(request.options)}
         origin = Origin(version.header, settings, request.scores or "")
 
         def reported(report: object) -> None:
@@ -252,14 +253,14 @@ class Segmenting(SessionCore):
         if origin.model is None or not origin.frames or not are_kept(origin.scores):
             raise UserError("There are no scores to decode again.", "Click Segment first.")
         writer = self.writer(image_id, "threshold", whole=True)
-        # A 2D model's frame is a plane, unless it has looked in three directions.
-        flat = origin.model.ndim == 2 and all(box[0].stop - box[0].start == 1 for _, box in origin.frames)
+        flat = origin.flat
         joined = self.settings.options.join_z
         memory = self.settings.options.memory_gb
         request = DecodeRequest(origin.scores, origin.model.output, objects, origin.frames, flat, joined, view, memory)
 
         def done(result: int) -> None:
-            writer.finish(replace(origin, settings=decoded_settings(origin.settings, objects, joined)))
+            decoded = decoded_settings(origin.settings, objects.settled(2 if flat else 3), joined)
+            writer.finish(replace(origin, settings=decoded))
 
         return self.start_job(
             "segment",

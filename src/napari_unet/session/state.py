@@ -56,6 +56,12 @@ class Origin:
     scores: str = ""
     frames: tuple[tuple[int, Box], ...] = ()
 
+    @property
+    def flat(self) -> bool:
+        """Whether objects were found plane by plane: by a 2D model that has not looked in three directions."""
+        planes = all(box[0].stop - box[0].start == 1 for _, box in self.frames)
+        return planes and self.model is not None and self.model.ndim == 2
+
 
 @dataclass
 class LabelState:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,6 +74,10 @@ class ObjectSettings:
     def least_size(self, ndim: int) -> int:
         """Return the voxels that an object has at least, in 2D or 3D."""
         return SMALLEST[ndim] if self.min_size is None else self.min_size
+
+    def settled(self, ndim: int) -> ObjectSettings:
+        """Return these settings with the minimum size that they mean in 2D or 3D, as provenance records them."""
+        return replace(self, min_size=self.least_size(ndim))
 
 
 def decode(scores: npt.NDArray[Any], output: Output, settings: ObjectSettings | None = None) -> Labels:

@@ -71,6 +71,7 @@ class SegmentSection(Section):
         self._delay.setSingleShot(True)
         self._delay.timeout.connect(self._decode)
         self.form.changed.connect(lambda: self._delay.start(DECODE_DELAY))
+        self.options.form.changed.connect(self._follow_dimensions)  # three directions find objects in 3D
         self.refresh()
 
     def values(self) -> ObjectSettings:
@@ -132,7 +133,8 @@ class SegmentSection(Section):
         shown = origin.settings
         options = shown.get("options")
         joined = options.get("join_z", True) if isinstance(options, dict) else True
-        if shown.get("objects") != asdict(settings.objects) or joined != settings.options.join_z:
+        chosen = asdict(settings.objects.settled(2 if origin.flat else 3))
+        if shown.get("objects") != chosen or joined != settings.options.join_z:
             self._decoding = self.session.decode(image_id, settings.objects, self._view_of(image_id))
 
     def _view_of(self, image_id: str) -> View | None:
@@ -181,11 +183,15 @@ class SegmentSection(Section):
         for name, editor in self.editors.items():
             editor.visible = name in shown
         self.form.native.setVisible(bool(shown))
-        self._follow_dimensions(2 if model is None else model.header.ndim)
+        self._follow_dimensions()
         self.options.refresh()
 
-    def _follow_dimensions(self, ndim: int) -> None:
-        """Show the usual minimum size of the model's dimensions, unless another was typed."""
+    def _follow_dimensions(self) -> None:
+        """Show the usual minimum size of objects in 2D or 3D, unless another was typed."""
+        model, source = self.session.model, self.link.image.source
+        ndim = 2 if model is None else model.header.ndim
+        if source is not None:
+            ndim = self.session.settings.options.object_ndim(ndim, source.shape[1])
         if ndim == self._ndim:
             return
         field = self.editors["min_size"]
