@@ -55,3 +55,11 @@ def test_the_interval_holds_the_mean_and_never_vanishes(blocks):
     low, high = gain_interval(candidate, parent)
     assert low < np.mean(np.subtract(candidate, parent)) < high
     assert high - low > 0.03 / np.sqrt(len(blocks))
+
+
+def test_a_candidate_that_loses_the_first_regions_is_not_adopted_unasked():
+    guard = [0.0], [0.339]
+    decision = decide([0.5, 0.5], [0.1, 0.15], guard=guard)
+    assert decision.verdict == "preliminary"
+    assert "it loses much of what was right (the first regions of the work 0.339 → 0.000)" in decision.sentence
+    assert decide([0.5, 0.5], [0.1, 0.15], guard=([0.3], [0.339])).verdict == "adopt"

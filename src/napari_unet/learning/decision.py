@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 MAX_LOSS = 0.02  # of the mean agreement: what may be lost by chance
+COLLAPSE = 0.5  # share of the agreement with the first regions that has to be left, whatever the blocks say
 USUAL_SPREAD, USUAL_BLOCKS = 0.05, 3  # of the gains of single blocks, and how many blocks that is worth
 CONFIDENCE = 1.645  # standard errors on either side: 90 % of a normal distribution, 5 % below
 
@@ -70,12 +71,14 @@ def decide(
         that is as good has learned from more. Where the mean rose, but the interval reaches further down, the user
         decides. The guard keeps a candidate out that surely, by its interval, lost more than `MAX_LOSS` and than the
         blocks gained: the first regions taught the parent, so that a part of its agreement with them is memory.
+        One that keeps less than `COLLAPSE` of it is never adopted unasked.
     """
     n = len(candidate)
     kept = (float(np.mean(guard[1])), float(np.mean(guard[0]))) if guard and guard[0] and guard[1] else None
     before, after = (float(np.mean(s)) if n else None for s in (parent, candidate))
     gained = 0.0 if before is None or after is None else after - before
     forgets = guard is not None and kept is not None and gain_interval(*guard)[1] < -max(MAX_LOSS, gained)
+    collapsed = kept is not None and kept[1] < COLLAPSE * kept[0]
     first = "" if kept is None else f"the first regions of the work {kept[0]:.3f} → {kept[1]:.3f}"
     if n < max(min_blocks, 1) or before is None or after is None:
         have = "no block is" if n == 0 else f"only {n} block is" if n == 1 else f"only {n} blocks are"
@@ -95,8 +98,9 @@ def decide(
     if forgets:
         sentence = f"The earlier model stays, since the new one forgets: {first}; {numbers}."
         return Decision("keep", sentence, before, after, interval, n, kept)
-    if unsure:
-        unclear = f"Preliminary: {numbers}; it may as well be worse. Compare before and after, then keep or discard."
+    if unsure or collapsed:
+        doubt = f"it loses much of what was right ({first})" if collapsed else "it may as well be worse"
+        unclear = f"Preliminary: {numbers}; {doubt}. Compare before and after, then keep or discard."
         return Decision("preliminary", unclear, before, after, interval, n, kept)
     reason = "" if after > before else "as good, and it has learned from more; "
     return Decision("adopt", f"Adopted: {reason}{numbers}{first and '; ' + first}.", before, after, interval, n, kept)
