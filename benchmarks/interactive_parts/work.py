@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +63,8 @@ class Work:
     runner : JobRunner, optional
         Where jobs run; in this process by default.
     general : str or None
-        What a task without a parent starts from; a network that knows nothing by default.
+        Stands in for the built-in general parent, which has seen the data, in the models that the product starts
+        from strokes; None for none.
     """
 
     def __init__(
@@ -73,9 +75,11 @@ class Work:
         self.session.settings = replace(self.session.settings, device="cpu", seed=seed)
         self.session.events.message.connect(_fail)
         self.ids = [self.session.add_image(example.source) for example in task.train]
+        self._general = patch("napari_unet.learning.quick.general_parent", return_value=general)
+        self._general.start()
         if task.parent is None:
             classes = tuple(ClassInfo(name, COLORS[i]) for i, name in enumerate(task.classes))
-            self.session.new_model(classes, general, ndim=task.ndim, in_channels=task.in_channels, name=task.name)
+            self.session.new_model(classes, ndim=task.ndim, in_channels=task.in_channels, name=task.name)
         else:
             self.session.select_model(task.parent)
         while self.session.busy:
@@ -91,6 +95,7 @@ class Work:
 
     def close(self) -> None:
         """End the session."""
+        self._general.stop()
         self.session.close()
 
     # ---- what the annotator sees -----------------------------------------------------------------

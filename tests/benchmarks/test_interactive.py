@@ -173,6 +173,19 @@ def test_plots_are_drawn(tmp_path):
     assert path.stat().st_size > 1000
 
 
+def test_ours_starts_from_strokes_as_the_product_does(tmp_path):
+    from interactive_parts.work import Work
+    from napari_unet.learning.quick import FIRST_LOOK, GENERAL, full_sized
+    from napari_unet.model.checkpoint import load_checkpoint
+
+    work = Work(task_of("classes"), 0, tmp_path, general="nuclei-2d")
+    first = load_checkpoint(work.session.need_model().path)
+    assert first.header.provenance[FIRST_LOOK]
+    assert full_sized(first).header.provenance[GENERAL] == "nuclei-2d"
+    work.close()
+    assert full_sized(first).header.provenance.get(GENERAL) != "nuclei-2d", "the product is as it was"
+
+
 def test_membranes_are_three_pixels_wide():
     from interactive_parts.tasks import boundaries
 

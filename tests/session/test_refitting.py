@@ -129,6 +129,19 @@ def test_a_new_model_grows_with_its_first_whole_round(session):
     assert session.round.candidate.header.config.features == general
 
 
+def test_a_head_of_one_s_own_still_has_to_learn_after_the_first_look(session):
+    image, _ = blobs((128, 128))
+    image_id = session.add_image(ImageSource.from_array(image + 0.0, axes="YX", name="new"))
+    session.settings = replace(session.settings, first_steps=5)
+    session.new_model((ClassInfo("background", "#000000"), ClassInfo("blob", "#e69f00")), "nuclei-2d")
+    session.ensure_labels(image_id)
+    stroke(session, image_id, 0, box(18, 23, 18, 23), 1)
+    stroke(session, image_id, 0, box(40, 46, 30, 60), 0)
+    session.deliver()
+    assert not session.model.untrained
+    assert session.model.header.provenance["fresh_head"]
+
+
 def test_a_grown_model_is_measured_against_the_one_before(session):
     image, labels = blobs((256, 256))
     image_id = session.add_image(ImageSource.from_array(image + 0.0, axes="YX", name="new"))

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from interactive_parts.painting import VIEW
-from interactive_parts.rules.base import Outcome, Rule, load, predictor_of
+from interactive_parts.rules.base import Outcome, Rule, predictor_of
 from interactive_parts.task import Labels, Predict, Task, score_one
 from interactive_parts.work import Work
 from napari_unet.image.boxes import Box
@@ -110,8 +110,8 @@ class Scratch(Ours):
         return _begins_with_parent(task)
 
     def general(self, task: Task) -> str | None:
-        """Return an untrained network, since the product would go on from its general parent."""
-        return str(load(task, self.seed).save(self.folder / "untrained.safetensors"))
+        """Return None: there is no general parent."""
+        return None
 
 
 class FromNuclei(Ours):

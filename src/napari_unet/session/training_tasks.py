@@ -157,6 +157,7 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     from napari_unet.learning.scoring import score_checkpoint
     from napari_unet.learning.trainer import Trainer
     from napari_unet.model.checkpoint import load_checkpoint
+    from napari_unet.model.heads import FRESH_HEAD
 
     context.progress(0, 0, "loading the model")
     checkpoint = load_checkpoint(request.checkpoint)
@@ -192,8 +193,8 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
         "known_voxels": int(sum(crop.known.sum() for image in request.images for crop in image.crops)),
         "held_back_blocks": len(split.blocks),
     }
-    if not request.measured and header.provenance.get(FIRST_LOOK):
-        provenance[FIRST_LOOK] = True
+    if not request.measured:
+        provenance |= {key: True for key in (FIRST_LOOK, FRESH_HEAD) if header.provenance.get(key)}
     if GENERAL in start.header.provenance:
         provenance[GENERAL] = start.header.provenance[GENERAL]
     best = replace(
