@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
@@ -62,21 +61,14 @@ class Work:
         Where the session keeps models and scores.
     runner : JobRunner, optional
         Where jobs run; in this process by default.
-    general : str or None
-        Stands in for the built-in general parent, which has seen the data, in the models that the product starts
-        from strokes; None for none.
     """
 
-    def __init__(
-        self, task: Task, seed: int, folder: Path, runner: JobRunner | None = None, general: str | None = None
-    ) -> None:
+    def __init__(self, task: Task, seed: int, folder: Path, runner: JobRunner | None = None) -> None:
         self.task = task
         self.session = Session(runner or JobRunner("inline"), WorkFolder.create(folder))
         self.session.settings = replace(self.session.settings, device="cpu", seed=seed)
         self.session.events.message.connect(_fail)
         self.ids = [self.session.add_image(example.source) for example in task.train]
-        self._general = patch("napari_unet.learning.quick.general_parent", return_value=general)
-        self._general.start()
         if task.parent is None:
             classes = tuple(ClassInfo(name, COLORS[i]) for i, name in enumerate(task.classes))
             self.session.new_model(classes, ndim=task.ndim, in_channels=task.in_channels, name=task.name)
@@ -95,7 +87,6 @@ class Work:
 
     def close(self) -> None:
         """End the session."""
-        self._general.stop()
         self.session.close()
 
     # ---- what the annotator sees -----------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 
@@ -174,15 +175,15 @@ def test_plots_are_drawn(tmp_path):
 
 
 def test_ours_starts_from_strokes_as_the_product_does(tmp_path):
+    from interactive_parts.play import general_parent_is
     from interactive_parts.work import Work
     from napari_unet.learning.quick import FIRST_LOOK, GENERAL, full_sized
     from napari_unet.model.checkpoint import load_checkpoint
 
-    work = Work(task_of("classes"), 0, tmp_path, general="nuclei-2d")
-    first = load_checkpoint(work.session.need_model().path)
-    assert first.header.provenance[FIRST_LOOK]
-    assert full_sized(first).header.provenance[GENERAL] == "nuclei-2d"
-    work.close()
+    with general_parent_is("nuclei-2d"), closing(Work(task_of("classes"), 0, tmp_path)) as work:
+        first = load_checkpoint(work.session.need_model().path)
+        assert first.header.provenance[FIRST_LOOK]
+        assert full_sized(first).header.provenance[GENERAL] == "nuclei-2d"
     assert full_sized(first).header.provenance.get(GENERAL) != "nuclei-2d", "the product is as it was"
 
 
