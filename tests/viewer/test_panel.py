@@ -26,15 +26,15 @@ viewer.add_image(np.zeros((40, 50)))
 from napari_unet.viewer.widgets.panel import UNetPanel
 panel = UNetPanel(viewer)
 viewer.window.add_dock_widget(panel, name="U-Net")
-print("torch imported:", "torch" in sys.modules)
+print("imported:", [name for name in ("torch", "scipy.optimize", "skimage.filters") if name in sys.modules])
 panel.dispose()
 viewer.close()
 """
 
 
-def test_opening_does_not_import_torch() -> None:
+def test_opening_imports_nothing_slow() -> None:
     done = subprocess.run([sys.executable, "-c", OPEN_THE_PANEL], capture_output=True, text=True, timeout=120)
-    assert "torch imported: False" in done.stdout, done.stderr
+    assert "imported: []" in done.stdout, done.stdout + done.stderr
 
 
 def test_every_disabled_button_says_what_is_missing(panel: Any, visible_viewer: Any, screen: Any) -> None:

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
@@ -76,6 +75,8 @@ def chosen_pairs(
 
 def _assigned(pairs: npt.NDArray[np.int64], iou: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Solve the assignment in each group of objects that compete; most groups are a single pair."""
+    from scipy.optimize import linear_sum_assignment  # slow to import, and the panel opens at once
+
     if not len(pairs):
         return pairs
     (_, row), (_, column) = (np.unique(pairs[:, side], return_inverse=True) for side in (0, 1))
