@@ -113,6 +113,8 @@ def test_what_is_smaller_than_a_disc_or_a_ball_of_five_voxels_goes(ndim, least):
     labels = decode(mask[None].astype(np.float32), BINARY, ObjectSettings(connected=True, fill_holes=False))
     assert np.bincount(labels.ravel())[1:].tolist() == [least]
     assert ObjectSettings(min_size=7).least_size(ndim) == 7
+    assert ObjectSettings().settled(ndim).min_size == least
+    assert ObjectSettings(min_size=7, split=0.25).settled(ndim) == ObjectSettings(min_size=7, split=0.25)
 
 
 def test_classes_binary_and_threshold():

@@ -77,9 +77,7 @@ def test_a_whole_round_starts_with_the_general_parent(ndim, channels):
     assert full_sized(full) is full
 
 
-@pytest.mark.parametrize("short", [False, True])
-def test_under_a_fresh_head_all_layers_learn_fast_until_a_whole_round(short, monkeypatch):
-    monkeypatch.setattr("napari_unet.learning.settings.SHORT_ROUND_STEPS", 3 if short else 1)
+def test_under_a_fresh_head_all_layers_learn_fast_once():
     full = full_sized(blank_checkpoint(default_classes(2), 2, 1, "mine"))
     settings = TrainSettings(steps=2, threads=1, device="cpu", batch=1)
     rates = {group["full_rate"] for group in Learner(full, settings).optimizer.param_groups}
@@ -89,9 +87,9 @@ def test_under_a_fresh_head_all_layers_learn_fast_until_a_whole_round(short, mon
     trainer = Trainer(full, [crop], (), settings)
     list(trainer.run())
     child = trainer.result.checkpoint
-    assert (FRESH_HEAD in child.header.provenance) == short
+    assert FRESH_HEAD not in child.header.provenance
     rates = {group["full_rate"] for group in Learner(child, settings).optimizer.param_groups}
-    assert rates == ({settings.new_rate} if short else {settings.encoder_rate, settings.rate})
+    assert rates == {settings.encoder_rate, settings.rate}
 
 
 def test_a_refit_of_a_first_look_starts_afresh_and_any_other_goes_on():

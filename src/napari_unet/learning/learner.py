@@ -189,9 +189,7 @@ class Learner:
         """Return a checkpoint with the averaged weights, or with `weights`; its header still is the parent's."""
         network = deepcopy(self.checkpoint.network).float()
         network.load_state_dict(self.weights() if weights is None else dict(weights))
-        # A first look of seconds is no training: the round behind it still has a head to learn.
-        learned = set() if self.settings.short else {FRESH_HEAD}
-        provenance = {key: value for key, value in self.header.provenance.items() if key not in learned}
+        provenance = {key: value for key, value in self.header.provenance.items() if key != FRESH_HEAD}
         return replace(self.checkpoint, network=network.eval(), header=replace(self.header, provenance=provenance))
 
     def weights(self) -> Tensors:
