@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
@@ -147,3 +150,39 @@ def test_a_long_stroke_is_saved_before_it_ends(earlier, panel, visible_viewer, s
     assert truth.known[0, 0, 100, 50:85].all()
     assert len(panel.session.history._done) == 1  # one step, however often it was saved
     again.close()
+
+
+LEAVES = """
+import sys
+
+import napari
+
+viewer = napari.Viewer()
+viewer.open(sys.argv[1], plugin="napari-unet-interactive")
+_, panel = viewer.window.add_plugin_dock_widget("napari-unet-interactive")
+session = panel.session
+image_id = session.add_image(panel.link.image.source)
+session.ensure_labels(image_id)
+session.begin_stroke(image_id)
+session.labels_array(image_id)[20:40, 50:90] = 7
+session.end_stroke(image_id, 0, (slice(0, 1), slice(20, 40), slice(50, 90)), None)
+"""
+
+
+def test_a_program_that_ends_with_the_window_open_loses_no_stroke(tmp_path, nuclei):
+    file = tmp_path / "field.tif"
+    tifffile.imwrite(file, nuclei[0])
+    home = tmp_path / "home"
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVES, file],
+        env=os.environ | {"NAPARI_UNET_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    (project,) = home.iterdir()
+    session = Session(JobRunner("inline"))
+    session.open_project(project)
+    assert (session.labels_array("field-1")[20:40, 50:90] == 7).all()
+    session.close()

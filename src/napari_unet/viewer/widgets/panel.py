@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,6 +96,7 @@ class UNetPanel(QWidget):
         for signal, slot in self._connections:
             signal.connect(slot)
         self.destroyed.connect(self.link.close)
+        atexit.register(self.dispose)  # a program may end with the window open, and Qt's objects would go first
         if self.session.model is None and DEFAULT_MODEL in self.session.model_names():
             self.link.run(lambda: self.session.start_with(DEFAULT_MODEL))
 
@@ -155,6 +157,7 @@ class UNetPanel(QWidget):
         if self._disposed:
             return
         self._disposed = True
+        atexit.unregister(self.dispose)
         self._progress.stop()
         self.segment.stop()
         self.model.close_history()
