@@ -108,6 +108,12 @@ def test_stopped_it_leaves_the_crops_as_they_are():
     assert with_pseudo_labels([stroked()], model().header, SETTINGS, lambda: next(asked))[0].soft is None
 
 
+def test_stopped_while_the_classifier_learns_no_further_step_is_made():
+    asked = iter([False] * 4 + [True] * 2)  # a piece, three steps; then the classifier and what would follow
+    assert with_pseudo_labels([stroked()], model().header, SETTINGS, lambda: next(asked))[0].soft is None
+    assert next(asked, None) is None
+
+
 def test_a_class_that_is_not_known_yet_has_no_score():
     values = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
     scores = PixelClassifier(values, (values[:, 0] > 0) * 2, 4).scores(values)

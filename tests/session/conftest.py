@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -106,3 +108,18 @@ def opened(session, model_path):
     session.segment(image_id)
     assert not [m for m in session.messages if m[0] == "error"], session.messages
     return session, image_id, labels
+
+
+def cancelled_at_once(session, start):
+    """Start a training in a worker process, and cancel it as soon as it reports anything."""
+    session.runner.close()
+    session.runner = JobRunner("process")
+    session.curve.seconds.clear()
+    job = start()
+    end = time.monotonic() + 120
+    while not session.curve.seconds:
+        assert not job.ended and time.monotonic() < end, session.messages
+        session.deliver()
+        time.sleep(0.01)
+    session.cancel("train")
+    session.runner.wait(job, 60)

@@ -16,6 +16,7 @@ from napari_unet.model.header import ClassInfo
 from napari_unet.project.folder import WorkFolder
 from napari_unet.session import Session
 
+from .conftest import cancelled_at_once
 from .test_session import box, stroke
 
 
@@ -136,8 +137,8 @@ def test_cancelling_leaves_nothing_behind(session):
     if session.round is not None:
         session.keep()
     before, files = list(session.versions), set(session.folder.path.rglob("*.safetensors"))
-    session.events.job_changed.connect(lambda name: session.curve.seconds and session.cancel("train"))
-    session.finalize(steps=500)
+    cancelled_at_once(session, lambda: session.finalize(steps=500))
+    assert session.messages[-1][1].startswith("Stopped before there was anything to keep")
     assert session.versions == before
     assert session.final_version() is None
     assert set(session.folder.path.rglob("*.safetensors")) == files

@@ -21,7 +21,7 @@ from napari_unet.project.folder import WorkFolder
 from napari_unet.session import Session
 from napari_unet.session.kept import KeptState
 
-from .conftest import blobs, threshold_checkpoint
+from .conftest import blobs, cancelled_at_once, threshold_checkpoint
 
 STEPS = 120
 
@@ -223,10 +223,7 @@ def test_a_worker_process_that_dies_leaves_a_round_to_go_on_with(work):
     assert session.messages[-1][0] == "error"
     interrupted = session.interrupted_round()
     assert 0 < interrupted.progress < 1
-    session.runner.close()
-    session.runner = JobRunner("inline")
-    session.events.job_changed.connect(lambda name: session.curve.seconds and session.cancel("train"))
-    session.resume_training()
+    cancelled_at_once(session, session.resume_training)
     assert session.curve.seconds[0] >= interrupted.seconds
     assert session.interrupted_round() is None  # the user stopped it
     session.close()

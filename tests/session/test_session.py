@@ -13,7 +13,7 @@ from napari_unet.errors import TrainingError, UserError
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.labels.objects import ObjectSettings
 from napari_unet.io.labels import read_labels
-from napari_unet.jobs import JobRunner
+from napari_unet.jobs import JobContext, JobRunner
 from napari_unet.model.builtin import general_parent
 from napari_unet.model.header import ClassInfo
 from napari_unet.project.folder import WorkFolder
@@ -195,6 +195,17 @@ def test_retrain_learns_and_is_preliminary_with_few_blocks(opened):
     np.testing.assert_array_equal(session.labels_array(image_id)[unknown], before[unknown])
     assert session.model.header.name == "bright"
     assert session.model.header.parent is None
+
+
+def test_a_round_that_is_stopped_before_its_first_step_leaves_nothing(opened, monkeypatch):
+    session, image_id, _ = opened
+    session.segment(image_id)
+    session.accept_box(image_id, 0, box(0, 48, 0, 96))
+    monkeypatch.setattr(JobContext, "cancelled", property(lambda self: bool(session.curve.seconds)))
+    session.retrain(steps=50)
+    assert session.messages[-1][1] == "Stopped before there was anything to keep; the model is as it was."
+    assert session.round is None and session.last_round is None
+    assert len(session.versions) == 1
 
 
 def test_keep_adopts_and_back_returns(opened):

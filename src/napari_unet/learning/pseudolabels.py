@@ -50,9 +50,18 @@ class PixelClassifier:
         Channels of the scores.
     seed : int
         Of weights, batches and dropout: the same give the same classifier.
+    should_stop : callable
+        Asked before each step of its training, which ends if it returns True.
     """
 
-    def __init__(self, values: Floats, classes: npt.NDArray[np.int64], count: int, seed: int = 0) -> None:
+    def __init__(
+        self,
+        values: Floats,
+        classes: npt.NDArray[np.int64],
+        count: int,
+        seed: int = 0,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._mean, self._deviation = values.mean(0), values.std(0) + 1e-6
         self._found, indices = np.unique(classes, return_inverse=True)
         self._count = count
@@ -67,7 +76,7 @@ class PixelClassifier:
                 nn.Dropout(DROPOUT),
                 nn.Linear(HIDDEN, len(self._found)),
             )
-            self._fit(self._standardized(values), torch.from_numpy(indices.astype(np.int64)))
+            self._fit(self._standardized(values), torch.from_numpy(indices.astype(np.int64)), should_stop)
 
     def scores(self, values: Floats) -> Floats:
         """Return the scores (n, channels) of voxels from their responses (n, features)."""
@@ -81,10 +90,12 @@ class PixelClassifier:
     def _standardized(self, values: Floats) -> torch.Tensor:
         return torch.from_numpy(((values - self._mean) / self._deviation).clip(-OUTLIER, OUTLIER).astype(np.float32))
 
-    def _fit(self, values: torch.Tensor, classes: torch.Tensor) -> None:
+    def _fit(self, values: torch.Tensor, classes: torch.Tensor, should_stop: Callable[[], bool]) -> None:
         optimizer = torch.optim.AdamW(self._network.parameters(), lr=RATE, weight_decay=DECAY)
         falling = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, STEPS)
         for _ in range(STEPS):
+            if should_stop():
+                break
             drawn = torch.randint(len(values), (BATCH,))
             loss = functional.cross_entropy(self._network(values[drawn]), classes[drawn])
             optimizer.zero_grad()
@@ -114,7 +125,7 @@ def with_pseudo_labels(
     settings : TrainSettings
         Budget, seed and threads. Of the crops, pieces drawn by the seed are filtered, at most `MOST_VALUES`.
     should_stop : callable
-        Asked before each piece; the crops come back as they are if it returns True.
+        Asked before each piece and each step; the crops come back as they are if it returns True.
 
     Returns
     -------
@@ -137,7 +148,7 @@ def with_pseudo_labels(
         if samples is None:
             return list(regions)
         count = max(header.out_channels, 2)
-        classifier = PixelClassifier(*samples, count, settings.seed)
+        classifier = PixelClassifier(*samples, count, settings.seed, should_stop)
         soft = {n: np.zeros((count, *regions[n].labels.shape), np.float32) for n in {number for number, _ in pieces}}
         for number, box in pieces:
             if should_stop():

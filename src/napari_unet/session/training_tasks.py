@@ -168,6 +168,8 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     trainer = Trainer(start, split.training, validation, request.settings)
     run_trainer(context, trainer, request.images, request.kept, "training")
     result = trainer.result
+    if result.steps == 0:
+        context.check()
     guard = guard_scores(result.checkpoint, checkpoint, request.guard, request.settings)
     before = result.parent_scores
     if start is not checkpoint and result.scores:
