@@ -169,12 +169,13 @@ session.end_stroke(image_id, 0, (slice(0, 1), slice(20, 40), slice(50, 90)), Non
 """
 
 
-def test_a_program_that_ends_with_the_window_open_loses_no_stroke(tmp_path, nuclei):
+@pytest.mark.parametrize("end", ["", "viewer.close()"])
+def test_a_program_that_ends_loses_no_stroke(end, tmp_path, nuclei):
     file = tmp_path / "field.tif"
     tifffile.imwrite(file, nuclei[0])
     home = tmp_path / "home"
     done = subprocess.run(
-        [sys.executable, "-c", LEAVES, file],
+        [sys.executable, "-c", LEAVES + end, file],
         env=os.environ | {"NAPARI_UNET_HOME": str(home)},
         capture_output=True,
         text=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,8 +96,9 @@ class UNetPanel(QWidget):
         )
         for signal, slot in self._connections:
             signal.connect(slot)
-        self.destroyed.connect(self.link.close)
-        atexit.register(self.dispose)  # a program may end with the window open, and Qt's objects would go first
+        # A window may be destroyed around the panel, and a program may end with the window open.
+        self.destroyed.connect(partial(UNetPanel._let_go, self))
+        atexit.register(self.dispose)
         if self.session.model is None and DEFAULT_MODEL in self.session.model_names():
             self.link.run(lambda: self.session.start_with(DEFAULT_MODEL))
 
@@ -156,11 +158,17 @@ class UNetPanel(QWidget):
         """Stop jobs and let go of the viewer; what is known stays with its session."""
         if self._disposed:
             return
-        self._disposed = True
-        atexit.unregister(self.dispose)
         self._progress.stop()
         self.segment.stop()
         self.model.close_history()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Do what needs nothing of Qt's side of the panel, which may be gone."""
+        if self._disposed:
+            return
+        self._disposed = True
+        atexit.unregister(self.dispose)
         self._activity.close()
         for signal, slot in self._connections:
             signal.disconnect(slot)
