@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_unet.errors import UserError
+from napari_unet.inference.labels import splitting
 from napari_unet.inference.labels.objects import ObjectSettings, decode
 from napari_unet.model.header import COLORS, ClassInfo, Output
 
@@ -166,3 +167,17 @@ def test_specks_of_boundary_are_no_objects_even_if_all_sizes_are_kept() -> None:
     scores = np.stack([1 - boundary - interior, interior, boundary]).astype(np.float32)
     labels = decode(scores, INSTANCES, ObjectSettings(min_size=0))
     assert labels[21, 21] == 1 and labels.max() == 1
+
+
+@given(st.integers(0, 10_000), st.sampled_from([(40, 50), (9, 20, 24)]))
+@settings(max_examples=25, deadline=None)
+def test_what_lies_deep_in_a_seed_changes_nothing(seed, shape):
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=shape), 2)
+    ridge = np.clip(noise / np.abs(noise).max(), -1, 1).astype(np.float32)
+    everywhere = np.ones(shape, np.int32)
+    found = []
+    for crowded in (0.0, 1.0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(splitting, "CROWDED", crowded)
+            found.append(splitting.parted(everywhere, 1, ridge, splitting.LEVELS[:5], 2))
+    np.testing.assert_array_equal(found[0][0], found[1][0])

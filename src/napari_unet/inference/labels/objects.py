@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from napari_unet.errors import UserError
 from napari_unet.inference.labels.smoothing import smoothed
+from napari_unet.inference.labels.splitting import LEAST_SEED, LEVELS, parted
 from napari_unet.inference.labels.tidying import tidied
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ Mask = npt.NDArray[np.bool_]
 
 MOST_SMOOTH = 20  # voxels: more than any outline is wrong by
 SMALLEST = {2: 20, 3: 65}  # voxels of a disc, and of a ball, of 5 voxels across
-LEAST_SEED = 2  # voxels: a single one above a level is noise
-
-_LEVELS = (-0.8, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 0.9)  # of interior − boundary, one per tenth of `split`
 
 
 @dataclass(frozen=True)
@@ -206,9 +204,8 @@ def _instances(scores: npt.NDArray[Any], channels: tuple[str, ...], settings: Ob
         mask = np.maximum(interior, boundary) >= settings.threshold
     labels, count = _components(mask)
     if count:
-        levels = _LEVELS[: round(10 * settings.split)]
-        seeds = _seeds(-ridge, mask, levels, max(LEAST_SEED, settings.least_size(mask.ndim) // 8))
-        labels, count = _grown(labels, count, seeds, ridge)
+        speck = max(LEAST_SEED, settings.least_size(mask.ndim) // 8)
+        labels, count = parted(labels, count, ridge, LEVELS[: round(10 * settings.split)], speck)
     return Pieces(labels, count, ridge < 0)
 
 
@@ -223,47 +220,3 @@ def _components(mask: Mask) -> tuple[npt.NDArray[np.int32], int]:
     """Return the objects, numbered: their voxels touch by a face, an edge or a corner."""
     labels, count = ndimage.label(mask, np.ones((3,) * mask.ndim))
     return labels.astype(np.int32, copy=False), int(count)
-
-
-def _seeds(inner: npt.NDArray[Any], mask: Mask, levels: tuple[float, ...], speck: int) -> npt.NDArray[np.int32]:
-    """Mark the seeds, each with a number of its own: what is left of each object above rising levels.
-
-    An object that vanishes at a level keeps the seed that it had below, so that more levels only
-    ever split further. Pieces of fewer than `speck` voxels are no seeds.
-    """
-    seeds = np.zeros(mask.shape, np.int32)
-    used = 0
-    for cut in levels:
-        pieces, found = ndimage.label(mask & (inner > cut))
-        flat = np.flatnonzero(pieces)
-        piece = pieces.ravel()[flat]
-        strong = np.bincount(piece, minlength=found + 1) >= speck
-        flat, piece = flat[strong[piece]], piece[strong[piece]]
-        replaced = np.zeros(used + 1, np.bool_)
-        replaced[seeds.ravel()[flat]] = True
-        seeds[replaced[seeds]] = 0
-        seeds.ravel()[flat] = piece + used
-        used += found
-    return seeds
-
-
-def _grown(
-    labels: npt.NDArray[np.int32], count: int, seeds: npt.NDArray[np.int32], ridge: npt.NDArray[Any]
-) -> tuple[npt.NDArray[np.int32], int]:
-    """Split the objects that hold several seeds; the others need no watershed."""
-    from skimage.segmentation import watershed  # slow to import, and the panel opens at once
-
-    flat = np.flatnonzero(seeds)
-    home = labels.ravel()[flat]
-    seed = seeds.ravel()[flat]
-    low = np.full(count + 1, np.iinfo(np.int32).max, np.int32)
-    high = np.zeros(count + 1, np.int32)
-    np.minimum.at(low, home, seed)
-    np.maximum.at(high, home, seed)
-    mask = (low < high)[labels]
-    if not mask.any():
-        return labels, count
-    # All in one go: objects do not touch, so that none sees another, and a call for each costs more than its voxels.
-    split = watershed(ridge, np.where(mask, seeds, 0), connectivity=np.ones((3,) * labels.ndim), mask=mask)
-    result = np.where(mask, split.astype(np.int32, copy=False) + np.int32(count), labels)
-    return result, count + int(seeds.max(initial=0))

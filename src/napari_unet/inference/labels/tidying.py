@@ -49,12 +49,15 @@ def tidied(labels: Found, count: int, fill_holes: bool, min_size: int) -> npt.ND
 def filled(labels: Found, count: int) -> Found:
     """Give a hole to the object around it; one that touches two objects or the border stays."""
     holes, found = ndimage.label(labels == 0)
-    low, high = around(holes, found, labels)
+    outside = np.zeros(found + 1, np.bool_)
+    outside[0] = True
     for axis in range(labels.ndim):
         for end in (0, -1):
-            high[np.unique(holes[(slice(None),) * axis + (end,)])] = -1
-    owner = np.where(low == high, high, 0).astype(np.int32)
-    owner[0] = 0
+            outside[holes[(slice(None),) * axis + (end,)]] = True
+    if outside.all():
+        return labels
+    low, high = around(holes, found, labels)
+    owner = np.where((low == high) & ~outside, high, 0).astype(np.int32)
     return np.where(holes > 0, owner[holes], labels)
 
 
