@@ -95,7 +95,7 @@ def test_with_a_display_napari_opens_ready_to_segment(models):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     layers, panel = done.stdout.splitlines()
-    assert layers == "['generated-nuclei', 'tissue'] tissue"
+    assert layers == "['tissue', 'generated-nuclei'] generated-nuclei"
     assert "U-Net" in panel
     assert panel.endswith("tiny")
 

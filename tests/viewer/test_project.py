@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
@@ -110,6 +111,31 @@ def test_a_missing_image_is_pointed_to_anew(earlier, panel, visible_viewer, tmp_
     monkeypatch.setattr(ask, lambda *a: (str(moved), ""))
     screen.push(panel.project.find)
     assert not panel.project.missing.isVisibleTo(panel)
+    (labels,) = of_kind(visible_viewer, "Labels")
+    assert (labels.data[20:40, 50:90] == 7).all()
+
+
+def test_a_missing_ome_zarr_is_pointed_to_as_a_folder(panel, visible_viewer, nuclei, tmp_path, monkeypatch, screen):
+    path = tmp_path / "stack.zarr"
+    group = zarr.create_group(str(path), zarr_format=2)
+    group.create_array("0", data=nuclei[0])
+    axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"]
+    group.attrs["multiscales"] = [{"axes": axes, "datasets": [{"path": "0"}]}]
+    session = Session(JobRunner("inline"))
+    image_id = session.add_image(read_image(path))
+    session.start_with("nuclei-2d")
+    session.ensure_labels(image_id)
+    session.begin_stroke(image_id)
+    session.labels_array(image_id)[20:40, 50:90] = 7
+    session.end_stroke(image_id, 0, BOX, None)
+    session.save()
+    project = session.project_path
+    session.close()
+    moved = path.rename(tmp_path / "elsewhere.zarr")
+    panel.project._open(project)
+    ask = "napari_unet.viewer.widgets.project.QFileDialog.getExistingDirectory"
+    monkeypatch.setattr(ask, lambda *a: str(moved))
+    screen.push(panel.project.find)
     (labels,) = of_kind(visible_viewer, "Labels")
     assert (labels.data[20:40, 50:90] == 7).all()
 

@@ -70,3 +70,11 @@ def test_a_package_asks_for_authors_and_licence(
     screen.push(panel.export.model)
     assert tried == [True]
     assert load_checkpoint(target).header.name == panel.session.model.header.name
+
+
+@pytest.mark.shared_data
+def test_a_package_opens_as_a_folder(panel: Any, shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = shared_data / "weights" / "bioimageio_unet2d_fixed_shape"
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *args: str(package))
+    panel.model.open_folder()
+    assert panel.session.model.header.provenance["package_license"] == "CC-BY-4.0"

@@ -56,11 +56,11 @@ def open_window(seed: int, size: int, model: str) -> None:
 
     viewer = napari.Viewer(title="napari-unet demo")
     images = demo_images(seed, size)
-    for image in images:  # the last one is on top and selected
+    for image in reversed(images):  # the generated one last, on top and selected: the model knows its kind
         source = image.source
         # Without a scale: the pixel size of the tissue is unknown, and napari shows one unit at a time.
         limits = None if source.rgb else np.percentile(source.data, [0.5, 99.5]).tolist()
-        shown = {"rgb": source.rgb, "contrast_limits": limits, "visible": image is images[-1]}
+        shown = {"rgb": source.rgb, "contrast_limits": limits, "visible": image is images[0]}
         viewer.add_image(source.data, name=source.name, **shown)
     session_of(viewer).start_with(model)
     viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)

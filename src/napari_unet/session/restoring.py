@@ -44,11 +44,14 @@ class MissingImage:
         Its name.
     problem : UserError
         Why: moved, changed, or never saved.
+    folder : bool
+        It was an OME-Zarr, which is a folder.
     """
 
     image_id: str
     name: str
     problem: UserError
+    folder: bool = False
 
 
 class Restoring(Saving, Training):
@@ -147,7 +150,9 @@ class Restoring(Saving, Training):
         except UserError as error:
             self._gone[image_id] = entry
             if says_something(entry):
-                self.missing_images[image_id] = MissingImage(image_id, name, error)
+                file = entry["parts"][0]["file"]
+                folded = file is not None and Path(file["absolute"]).suffix == ".zarr"
+                self.missing_images[image_id] = MissingImage(image_id, name, error, folded)
                 problems.append(error)
             return
         if touched:

@@ -45,6 +45,7 @@ class ModelSection(Section):
         self.add = IconButton("plus", "Open a model file, or make a new model")
         menu = QMenu(self.add)
         menu.addAction("Open a file…", self.open_file)
+        menu.addAction("Open a folder…", self.open_folder)
         menu.addAction("Start from my strokes…", self.start_from_strokes)
         self._from_parent = menu.addAction("New from this model, with classes…", self.new_from_parent)
         self.add.setMenu(menu)
@@ -70,6 +71,12 @@ class ModelSection(Section):
     def open_file(self) -> None:
         """Ask for a checkpoint and make it the current model."""
         path, _ = QFileDialog.getOpenFileName(self, "Open a model", "", MODEL_FILES)
+        if path:
+            self.link.run(lambda: self.session.select_model(path))
+
+    def open_folder(self) -> None:
+        """Ask for a folder that holds a model, as those of nnU-Net and unpacked packages, and make it current."""
+        path = QFileDialog.getExistingDirectory(self, "Open a model's folder")
         if path:
             self.link.run(lambda: self.session.select_model(path))
 

@@ -123,7 +123,11 @@ class ProjectSection(Section):
     def _find(self) -> None:
         missing = next(iter(self.session.missing_images.values()), None)
         if missing is not None:
-            path, _ = QFileDialog.getOpenFileName(self, f"Where is {missing.name} now?")
+            question = f"Where is {missing.name} now?"
+            if missing.folder:
+                path = QFileDialog.getExistingDirectory(self, question)
+            else:
+                path, _ = QFileDialog.getOpenFileName(self, question)
             if path:
                 self.link.run(lambda: self.link.projects.relink(missing.image_id, path))
                 self.refresh()
