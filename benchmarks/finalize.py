@@ -11,7 +11,6 @@ import argparse
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import tifffile
@@ -49,14 +48,13 @@ def finish(session: Session, job: Job | None) -> None:
         session.keep()
 
 
-def finalized(session: Session) -> tuple[CheckpointHeader, float]:
-    """Return what the final model says of itself, and the seconds that it took."""
-    start = time.perf_counter()
+def finalized(session: Session) -> CheckpointHeader:
+    """Return what the final model says of itself."""
     finish(session, session.finalize())
     version = session.final_version()
     if version is None:
         raise SystemExit("There is no final model.")
-    return version.header, time.perf_counter() - start
+    return version.header
 
 
 def scores(header: CheckpointHeader) -> list[float]:
@@ -74,18 +72,18 @@ def main(arguments: list[str]) -> int:
         runs = {title: finalized(session) for title in ("in the session", "again")}
         project = session.project_path
         session.close()
-        target, start = folder / "headless.safetensors", time.perf_counter()
+        target = folder / "headless.safetensors"
         command = [sys.executable, "-m", "napari_unet.cli", "finalize", str(project), "--output", str(target)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        runs["from the project folder"] = (load_checkpoint(target).header, time.perf_counter() - start)
-    first = scores(runs["in the session"][0])
-    print("| finalized | steps | seconds | blocks | agreement | largest difference of a score | weights |")
-    print("|---|---|---|---|---|---|---|")
-    for title, (header, seconds) in runs.items():
+        runs["from the project folder"] = load_checkpoint(target).header
+    first = scores(runs["in the session"])
+    print("| finalized | steps | blocks | agreement | largest difference of a score | weights |")
+    print("|---|---|---|---|---|---|")
+    for title, header in runs.items():
         found, about = scores(header), header.provenance[KEY]
         apart = max(abs(a - b) for a, b in zip(first, found, strict=True))
         print(
-            f"| {title} | {about['steps']} | {seconds:.0f} | {len(found)} | {about['agreement']['after']:.4f} "
+            f"| {title} | {about['steps']} | {len(found)} | {about['agreement']['after']:.4f} "
             f"| {apart:.1e} | {header.weights_hash[:8]} |"
         )
     return 0

@@ -162,20 +162,22 @@ class TrainingCurve:
         import pyqtgraph
 
         self._plot = pyqtgraph.PlotWidget(background=None)
-        self._plot.setFixedHeight(84)
+        self._plot.setFixedHeight(104)
         self._plot.setMouseEnabled(False, False)
         self._plot.hideButtons()
         self._plot.setMenuEnabled(False)
         self._plot.getAxis("left").setWidth(34)
-        legend = self._plot.addLegend(offset=(-4, 2), labelTextSize="8pt")
-        legend.setColumnCount(2)
-        self._loss = self._plot.plot(pen=pyqtgraph.mkPen(LOSS_COLOR, width=2), name="loss")
+        # Above the plot: a legend inside would hide what is drawn.
+        names = (("loss", LOSS_COLOR), ("agreement", SCORE_COLOR))
+        self._plot.setTitle(
+            " ".join(f'<span style="color: {color}">{name}</span>' for name, color in names), size="8pt"
+        )
+        self._loss = self._plot.plot(pen=pyqtgraph.mkPen(LOSS_COLOR, width=2))
         self._score = self._plot.plot(
             pen=pyqtgraph.mkPen(SCORE_COLOR, width=2),
             symbol="o",
             symbolSize=5,
             symbolBrush=SCORE_COLOR,
-            name="agreement",
         )
 
     @property
@@ -193,7 +195,8 @@ class TrainingCurve:
             Seconds, loss and score.
         """
         self._loss.setData(curve.seconds, curve.loss)
-        scored = [(s, v) for s, v in zip(curve.seconds, curve.score, strict=True) if not math.isnan(v)]
+        looks = [n for n, score in enumerate(curve.score) if n == 0 or score != curve.score[n - 1]]  # no number: each
+        scored = [(curve.seconds[n], curve.score[n]) for n in looks if not math.isnan(curve.score[n])]
         self._score.setData([s for s, _ in scored], [v for _, v in scored])
 
 
