@@ -1,5 +1,7 @@
 import json
 import math
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +12,11 @@ from hypothesis import strategies as st
 from napari_unet.errors import DeviceError, TrainingError
 from napari_unet.image.normalize import Normalization
 from napari_unet.jobs import JobContext
+from napari_unet.learning.learner import is_untrained
 from napari_unet.learning.preparation import patch_size
 from napari_unet.learning.samples import TrainingRegion, hold_back
+from napari_unet.learning.scoring import Scoring
+from napari_unet.learning.settings import seconds_of
 from napari_unet.learning.trainer import Trainer, TrainSettings
 from napari_unet.model.checkpoint import Checkpoint, default_classes
 from napari_unet.model.config import UNetConfig
@@ -187,13 +192,73 @@ def test_a_round_ends_when_it_has_learned_what_there_is(monkeypatch):
     assert result.stopped_because == "budget", "a number of steps is what was asked for"
 
 
-def test_the_best_is_kept_not_the_last():
-    """With absurd rates later scores are worse: what is kept is what was scored best."""
-    good, _ = finish(Trainer(model(), [region()], settings=TrainSettings(steps=40, threads=1, device="cpu", batch=2)))
-    wild = TrainSettings(steps=12, batch=2, threads=1, device="cpu", rate=1.0, encoder_rate=1.0, clip=1e9)
-    result, reports = finish(Trainer(good.checkpoint, [region()], [region(1), region(2)], wild))
-    assert result.score == max(r.best_score for r in reports if r.best_score is not None)
-    assert result.decision.verdict == "keep"
+def test_the_best_is_kept_not_the_last(monkeypatch):
+    scores = iter([(0.5,), (0.9,), (0.1,), (0.2,)])  # the parent, a look, the last look, halfway
+    looked = []
+
+    def score(scoring, learner, should_stop):
+        looked.append(learner.weights())
+        return next(scores)
+
+    monkeypatch.setattr(Scoring, "score", score)
+    settings = TrainSettings(steps=15, batch=2, threads=1, device="cpu")
+    result, _ = finish(Trainer(model(), [region()], [region(1)], settings))
+    assert result.scores == (0.9,)
+    kept = result.checkpoint.network.state_dict()
+    assert all(torch.equal(kept[name], looked[1][name]) for name in kept)
+    assert not all(torch.equal(kept[name], looked[2][name]) for name in kept)
+
+
+def test_a_resumed_round_of_seconds_uses_what_is_left(tmp_path, monkeypatch):
+    def make():
+        return Trainer(model(), [region()], [region(1)], TrainSettings(seconds=9.0, threads=1, device="cpu"))
+
+    first = make()
+    for report in first.run():
+        if report.seconds > 4:
+            break
+    first.save_state(tmp_path / "state.safetensors")
+    second = make()
+    second.load_state(tmp_path / "state.safetensors")
+    result, _ = finish(second)
+    assert result.seconds > 8.0
+    assert result.steps > first._learner.step_count
+
+
+def test_a_round_makes_steps_however_long_scoring_takes(monkeypatch):
+    def score(scoring, learner, should_stop):
+        time.sleep(0.6)
+        return (0.5,)
+
+    monkeypatch.setattr(Scoring, "score", score)
+    result, _ = finish(Trainer(model(), [region()], [region(1)], TrainSettings(seconds=0.5, threads=1, device="cpu")))
+    assert result.steps > 0
+
+
+def test_the_budget_counts_from_the_beginning_and_leaves_something_to_learn():
+    settings = TrainSettings(seconds=60.0)
+    assert seconds_of(settings, ready=5.0) == 60.0
+    assert seconds_of(settings, ready=5.0, reserve=4.0) == 56.0
+    assert seconds_of(settings, ready=58.0) == pytest.approx(78.0)
+    assert seconds_of(settings, ready=58.0, reserve=40.0) == pytest.approx(68.0)
+
+
+def test_after_a_gradient_that_is_no_number_a_new_network_has_the_statistics_of_the_images():
+    trainer = Trainer(model(), [region()], settings=replace(QUICK, from_nothing=True))
+    wrong = iter([math.nan])
+    trainer._learner.network.head.weight.register_hook(lambda gradient: gradient * next(wrong, 1.0))
+    result, _ = finish(trainer)
+    assert not is_untrained(result.checkpoint.network)
+
+
+def test_stopped_while_it_looks_halfway_the_new_weights_stay(monkeypatch):
+    trainer = Trainer(model(), [region()], [region(1)], replace(QUICK, from_nothing=False))
+    finish(trainer)
+    new = trainer._learner.weights()
+    trainer._choice.weights = None  # no look succeeded
+    monkeypatch.setattr(Scoring, "score", lambda scoring, learner, should_stop: ())
+    trainer._choice.go_halfway(1.0, lambda: True)
+    assert all(torch.equal(tensor, new[name]) for name, tensor in trainer._learner.weights().items())
 
 
 def test_an_infinite_loss_is_tried_once_more_and_then_an_error():

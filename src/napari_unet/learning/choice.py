@@ -35,6 +35,10 @@ class Choice:
         self.scores: tuple[float, ...] = ()
         self.latest: float | None = None
 
+    def begin(self) -> None:
+        """Take the weights of now as those to go back to."""
+        self._start = self._learner.weights()
+
     @property
     def safe(self) -> Mapping[str, torch.Tensor]:
         """Weights to go back to: the best, or those of the start."""
@@ -65,7 +69,8 @@ class Choice:
         """
         if self._learner.new or trust < HALFWAY_TRUST:
             return
-        middle = halfway(self._start, self.weights or self._learner.weights())
+        now = self.weights or self._learner.weights()
+        middle = halfway(self._start, now)
         if not self._scoring.blocks:
             self.weights = middle
             return
@@ -74,6 +79,8 @@ class Choice:
         there, here = mean(self.scores), mean(scores)
         if there is not None and here is not None and here >= there - HALFWAY_COST:
             self.scores, self.weights, self.latest = scores, middle, here
+        else:
+            self._learner.take(now)
 
     def state(self) -> tuple[dict[str, torch.Tensor], list[float]]:
         """Return what `load_state` needs to go on: the weights by name, and their scores."""

@@ -27,7 +27,7 @@ def write_state(path: str | Path, tensors: Mapping[str, torch.Tensor], values: M
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
         os.replace(temporary, path)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # the second, if the disk is full
         raise TrainingError(
             f"The training state could not be written to {str(path)!r}: {error}.", "Check the folder and the disk."
         ) from error

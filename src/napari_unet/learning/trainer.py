@@ -17,7 +17,7 @@ from napari_unet.learning.reports import TrainReport, TrainResult
 from napari_unet.learning.sampler import Batch, Sampler
 from napari_unet.learning.samples import TrainingRegion
 from napari_unet.learning.scoring import Scoring, trust_in
-from napari_unet.learning.settings import LOSSES, TrainSettings, has_learned, rate_factor
+from napari_unet.learning.settings import LOSSES, TrainSettings, has_learned, rate_factor, seconds_of
 
 if TYPE_CHECKING:
     from napari_unet.model.checkpoint import Checkpoint
@@ -86,10 +86,9 @@ class Trainer:
         self._choice = Choice(self._learner, self._scoring)
         self._parent_scores: tuple[float, ...] = ()
         self._losses: list[float] = []
-        self._elapsed = 0.0
+        self._elapsed = self._ready = 0.0  # seconds so far, and until the first step
         self._restarted = False
-        anchored = self.settings.anchor > 0 and not self._learner.new
-        self._trust = trust_in(self._learner, self._draw(-1)) if anchored else 0.0
+        self._trust = 0.0 if self._learner.new else trust_in(self._learner, self._draw(-1))
         self._rehearsal = rehearsal_for(self._learner)
         self._result: TrainResult | None = None
 
@@ -125,14 +124,17 @@ class Trainer:
 
         begin = time.perf_counter() - self._elapsed
         reported = -math.inf
+        before = self._elapsed
         self._parent_scores = self._parent_scores or self._scoring.score(self._learner, should_stop)
         scored = self._elapsed = time.perf_counter() - begin
-        cost = self._elapsed if self._scoring.blocks else 0.0
+        cost = self._elapsed - before if self._scoring.blocks else 0.0
         if self._learner.new and self._learner.step_count == 0:
             self._learner.take_statistics(self._draw(-1 - number) for number in range(STATISTICS_BATCHES))
+            self._choice.begin()
         self._learner.hold_to_parent(self._trust)
         yield self._report()
         self._sampler.teach(with_pseudo_labels(self._regions, self._learner.header, self.settings, should_stop))
+        self._ready = time.perf_counter() - begin if self._learner.step_count == 0 else 0.0
         reason, last_looks = "budget", 1 if self._learner.new else 2  # the second halfway to the parent
         while self._progress(last_looks * cost) < 1:
             if should_stop():
@@ -214,7 +216,7 @@ class Trainer:
         """How much of the budget is spent, 0 to 1; `reserve` seconds are kept for the last scores."""
         if self.settings.steps is not None:
             return self._learner.step_count / self.settings.steps
-        return self._elapsed / max((self.settings.seconds or 0.0) - reserve, 1e-3)
+        return self._elapsed / seconds_of(self.settings, self._ready, reserve)
 
     def _score_is_due(self, since: float, cost: float) -> bool:
         steps = self.settings.steps
@@ -283,7 +285,7 @@ class Trainer:
         progress, done = min(1.0, self._progress()), self._result is not None
         left = self._elapsed * (1 - progress) / progress if progress else math.nan
         if self.settings.seconds is not None:
-            left = max(0.0, self.settings.seconds - self._elapsed)
+            left = max(0.0, seconds_of(self.settings, self._ready) - self._elapsed)
         return TrainReport(
             step=self._learner.step_count,
             seconds=self._elapsed,
