@@ -175,9 +175,9 @@ def test_what_lies_deep_in_a_seed_changes_nothing(seed, shape):
     noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=shape), 2)
     ridge = np.clip(noise / np.abs(noise).max(), -1, 1).astype(np.float32)
     everywhere = np.ones(shape, np.int32)
-    found = []
-    for crowded in (0.0, 1.0):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(splitting, "CROWDED", crowded)
-            found.append(splitting.parted(everywhere, 1, ridge, splitting.LEVELS[:5], 2))
-    np.testing.assert_array_equal(found[0][0], found[1][0])
+    found = splitting.parted(everywhere, 1, ridge, splitting.LEVELS[:5], 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(splitting, "_surrounded", np.zeros_like)
+        plain = splitting.parted(everywhere, 1, ridge, splitting.LEVELS[:5], 2)
+    assert found[1] == plain[1]
+    np.testing.assert_array_equal(found[0], plain[0])

@@ -54,6 +54,15 @@ def test_every_patch_holds_something_known():
     assert batch.known.reshape(60, -1).any(axis=1).all()
 
 
+def test_objects_of_a_binary_model_are_one_class():
+    crop = region((1, 96, 96), known=1.0)
+    labels = np.zeros((1, 96, 96), np.int64)
+    labels[0, ::8, ::8] = np.arange(1, 145).reshape(12, 12)
+    output = Output("binary", "sigmoid", ("foreground",), CLASSES[:2])
+    sampler = Sampler([replace(crop, labels=labels, known=np.ones_like(labels, bool))], output, 2)
+    assert len(sampler._classes) == 2
+
+
 def test_a_rare_class_comes_often():
     crop = region((1, 200, 200), known=0)
     crop.labels[:] = 0

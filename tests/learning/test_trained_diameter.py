@@ -38,3 +38,7 @@ def test_volumes_and_their_planes():
     known = np.ones(labels.shape, bool)
     assert abs(trained_diameter([[(labels, known)]], 3, None) - 20) < 0.5
     assert trained_diameter([[(labels, known)]], 2, None) < 20
+    flat = labels[2::5], known[2::5]
+    assert abs(trained_diameter([[flat]], 3, None, [5.0]) - 20) < 0.8, "along x, whatever lies between two planes"
+    cut = labels[: len(labels) // 2], known[: len(labels) // 2]
+    assert trained_diameter([[cut]], 3, 7.0) == 7.0, "they are cut by the last plane"

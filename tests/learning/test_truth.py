@@ -65,6 +65,16 @@ def test_delete_makes_background_known():
     assert (truth.labels == 1).sum() == 400
 
 
+def test_joining_classes_makes_nothing_else_known():
+    labels = two_squares()
+    labels[0, 0, 60:90, 100:130] = 1  # of the class of the first, and not pointed at
+    truth = Truth(labels, instances=False)
+    truth.join(0, [(0, 15, 15), (0, 15, 40)])
+    assert (truth.labels == 2).sum() == 0
+    assert truth.known.sum() == 800
+    assert not truth.known[0, 0, 60:90, 100:130].any()
+
+
 def test_join_and_split():
     truth = Truth(two_squares(), instances=True)
     truth.join(0, [(0, 15, 15), (0, 15, 40)])

@@ -14,8 +14,10 @@ from tests.session.test_session import box, stroke
 from napari_unet.errors import UserError
 from napari_unet.image.source import ImageSource
 from napari_unet.jobs import Job, JobRunner
+from napari_unet.learning.audit import AuditRegion
 from napari_unet.learning.places import Suggestion
 from napari_unet.learning.quick import FEATURES
+from napari_unet.learning.trainer import Trainer
 from napari_unet.model.checkpoint import load_checkpoint
 from napari_unet.model.header import ClassInfo
 from napari_unet.session import Session, refitting
@@ -77,14 +79,29 @@ def test_a_measured_round_has_to_be_decided_before_a_refit(taught):
         session.refit()
 
 
-def test_blocks_held_back_do_not_teach_the_refit(taught):
-    session, _ = taught
+def test_blocks_held_back_do_not_teach_the_refit(session, model_path, monkeypatch):
+    image, _ = blobs((256, 256))
+    image_id = session.add_image(ImageSource.from_array(image, axes="YX", name="wide"))
+    session.select_model(model_path("instances"))
+    session.segment(image_id)
+    session.accept_slice(image_id, 0, 0, confirmed=True)
     session.retrain(steps=1)
     roles = session.current_assignment()
+    assert "validation" in roles.blocks.values()
     if session.round is not None:
         session.discard()
+    taught = []
+    begin = Trainer.__init__
+
+    def noting(trainer, checkpoint, regions, *rest):
+        taught.extend(regions)
+        begin(trainer, checkpoint, regions, *rest)
+
+    monkeypatch.setattr(Trainer, "__init__", noting)
     session.refit()
-    assert session.current_assignment() == roles
+    assert taught and session.current_assignment() == roles
+    for region in taught:
+        assert not (region.known & roles.held_out(region.image_id, region.box)).any()
 
 
 def test_the_refit_comes_by_itself_when_the_user_pauses(taught, monkeypatch):
@@ -240,6 +257,21 @@ def test_what_is_labelled_in_a_random_check_starts_no_refit(opened, monkeypatch)
     session.open_check(Suggestion(image_id, 0, box(0, 64, 0, 64), "random", ""))
     stroke(session, image_id, 0, box(10, 20, 10, 20), 1)
     stroke(session, image_id, 0, box(40, 50, 40, 50), 0)
+    session.deliver()
+    assert session.round is None
+    assert not [m for m in session.messages if m[0] == "error"], session.messages
+
+
+def test_what_a_random_check_taught_nobody_does_not_count_for_a_refit(opened, monkeypatch):
+    session, image_id, _ = opened
+    monkeypatch.setattr(refitting, "PAUSE", 0.0)
+    stroke(session, image_id, 0, box(0, 20, 0, 20), 1)
+    stroke(session, image_id, 0, box(30, 40, 0, 20), 0)
+    session.audits = (AuditRegion(image_id, 0, box(0, 48, 0, 48), 0.0, None, ""),)
+    session.refit_when_pausing(True)
+    stroke(session, image_id, 0, box(80, 90, 80, 90), 0)
+    session.deliver()
+    session.undo()
     session.deliver()
     assert session.round is None
     assert not [m for m in session.messages if m[0] == "error"], session.messages

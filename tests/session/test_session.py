@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from skimage.measure import label as connected
 
-from napari_unet.errors import TrainingError, UserError
+from napari_unet.errors import ImageError, TrainingError, UserError
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.labels.objects import ObjectSettings
 from napari_unet.io.labels import read_labels
@@ -291,6 +291,17 @@ def test_classes_can_be_added_renamed_and_removed(session, model_path):
     assert session.labels_array(image_id)[45, 45] == 1
     with pytest.raises(UserError, match="name of its own"):
         session.add_class("bright")
+
+
+def test_very_large_ids_teach(opened):
+    session, image_id, labels = opened
+    truth = labels.astype(np.uint32)
+    truth[truth > 0] += 3_000_000_000
+    session.import_labels(image_id, truth, "YX", as_truth=True)
+    session.retrain(steps=2)
+    assert session.last_round is not None, session.messages
+    with pytest.raises(ImageError, match="4294967295 at most"):
+        session.import_labels(image_id, labels.astype(np.int64) * 2**32, "YX", as_truth=False)
 
 
 def test_export_and_import_of_labels(opened, tmp_path):

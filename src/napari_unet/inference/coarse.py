@@ -27,7 +27,7 @@ from napari_unet.image.cropping import crop_source
 from napari_unet.image.normalize import Statistics
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.channels import matched_source
-from napari_unet.inference.diameters import FoundSize, equivalent_diameters, wants_estimate
+from napari_unet.inference.diameters import FoundSize, depth_of_voxels, equivalent_diameters, wants_estimate
 from napari_unet.inference.labels.keeping import sample_of
 from napari_unet.inference.labels.objects import ObjectSettings, decode
 from napari_unet.inference.options import PredictOptions
@@ -235,5 +235,6 @@ def _votes(
     cut = np.concatenate([labels[:, edge].ravel() for edge in (0, -1)] + [labels[:, :, e].ravel() for e in (0, -1)])
     voxels[0] = voxels[cut] = 0
     whole = voxels > 0
-    diameter = equivalent_diameters(voxels[whole], header.ndim) / scale
+    sizes = voxels[whole] * depth_of_voxels(source) if header.ndim == 3 else voxels[whole]
+    diameter = equivalent_diameters(sizes, header.ndim) / scale
     return diameter, voxels[whole] / labels.size * np.clip(1 - 2 * doubt[whole], 0, 1)

@@ -143,6 +143,11 @@ def rescaling_by_diameter(
     return rescaling, f"{sizes}: the model sees the image {times}; labels are on the image's grid.{note}"
 
 
+def depth_of_voxels(source: ImageSource) -> float:
+    """Return how many pixels along x lie between two planes; 1 where the voxel size is unknown."""
+    return 1.0 if source.scale is None else source.scale[0] / source.scale[2]
+
+
 def equivalent_diameters(sizes: npt.NDArray[Any], ndim: int) -> npt.NDArray[np.float64]:
     """Return the diameters of the discs (`ndim` 2) or balls (3) of these areas or volumes.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ FEWEST = 3  # objects that a diameter is told from
 ALIKE = 1.5  # factor within which the diameters of images agree
 
 
-def trained_diameter(images: Iterable[Iterable[Part]], ndim: int, before: float | None) -> float | None:
+def trained_diameter(
+    images: Iterable[Iterable[Part]], ndim: int, before: float | None, depths: Iterable[float] = repeat(1.0)
+) -> float | None:
     """Return the typical diameter of the objects of a model that learned from some images, as they are.
 
     Parameters
@@ -27,6 +30,8 @@ def trained_diameter(images: Iterable[Iterable[Part]], ndim: int, before: float 
         2 or 3: of the model. A 2D model sees the objects plane by plane.
     before : float or None
         What it was; it stays if too few objects are known as a whole.
+    depths : iterable of float
+        For each image how many pixels lie between two planes; counts for 3D models.
 
     Returns
     -------
@@ -35,9 +40,10 @@ def trained_diameter(images: Iterable[Iterable[Part]], ndim: int, before: float 
         several sizes, and nothing is rescaled for it.
     """
     found = []
-    for parts in images:
+    for parts, depth in zip(images, depths, strict=False):
         sizes = [_sizes(labels, known, ndim) for labels, known in parts]
-        diameters = equivalent_diameters(np.concatenate(sizes) if sizes else np.empty(0), ndim)
+        voxels = np.concatenate(sizes) if sizes else np.empty(0)
+        diameters = equivalent_diameters(voxels * depth if ndim == 3 else voxels, ndim)
         if diameters.size >= FEWEST:
             found.append(diameters)
     if not found:
@@ -56,7 +62,7 @@ def _sizes(labels: npt.NDArray[Any], known: npt.NDArray[np.bool_], ndim: int) ->
         values, place = np.unique(ids, return_inverse=True)
         place = place.reshape(ids.shape)
         count = np.bincount(place.ravel(), minlength=values.size)
-        sides = np.concatenate([np.take(place, (0, -1), axis).ravel() for axis in (-1, -2)])
+        sides = np.concatenate([np.take(place, (0, -1), axis).ravel() for axis in range(-ndim, 0)])
         count[values == 0] = count[place[~sure]] = count[sides] = 0
         sizes.append(count[count > 0])
     return np.concatenate(sizes) if sizes else np.empty(0, np.int64)

@@ -78,7 +78,7 @@ class Sampler:
         self.output, self.ndim, self.augment, self.bend = output, ndim, augment, bend
         self._classes: list[_Pool] = []
         rng = np.random.default_rng(0)
-        kinds = [np.minimum(r.labels, 1) if output.kind == "instances" else r.labels for r in regions]
+        kinds = [r.labels if output.kind == "classes" else np.minimum(r.labels, 1) for r in regions]
         found = np.unique(np.concatenate([np.unique(k[r.known]) for k, r in zip(kinds, regions, strict=True)]))
         for value in found:
             masks = [r.known & (kind == value) for kind, r in zip(kinds, regions, strict=True)]

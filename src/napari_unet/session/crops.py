@@ -33,7 +33,7 @@ def known_crops(labels: LabelState, ndim: int, hidden: Sequence[Place]) -> Itera
         if truth.known_box(t) is None:
             continue
         for box in crop_boxes(truth.known[t], ndim):
-            values = truth.labels[t][box].astype(np.int32)
+            values = truth.labels[t][box].astype(np.int64)
             known, changed = truth.known[t][box].copy(), truth.changed[t][box].copy()
             secret = audited(hidden, t, box)
             if secret.any():
@@ -71,5 +71,5 @@ def region_crops(labels: LabelState, ndim: int, place: Place, hidden: Sequence[P
         known = np.zeros(extent(around), bool)
         known[inside(part, around)] = truth.known[t][part] & ~audited(hidden, t, part)
         if np.count_nonzero(known) >= MIN_BLOCK_VOXELS:
-            values = truth.labels[t][around].astype(np.int32)
+            values = truth.labels[t][around].astype(np.int64)
             yield KnownCrop(t, around, values, known, np.zeros_like(known))

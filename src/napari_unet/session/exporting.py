@@ -177,6 +177,11 @@ class Exporting(SessionCore):
             raise ImageError(
                 f"The labels go down to {int(array.min())}, expected 0 or more.", "Remove negative labels."
             )
+        largest = np.iinfo(np.uint32).max
+        if array.size and int(array.max()) > largest:
+            raise ImageError(
+                f"The labels go up to {int(array.max())}, expected {largest} at most.", "Number them anew."
+            )
         values, shape = canonical_view(array, axes), self.image(image_id).source.shape
         if values.shape != shape:
             raise ImageError(

@@ -117,7 +117,8 @@ class Finalizing(Training):
             target or str(self.folder.next_model()),
             KeptState(str(self.folder.path), self.keep_state_every, checkpoints=checkpoints, final=True),
             self.current_assignment(),
-            self.guard_images(current),
+            # Like all else without what the session measured, which may stem from a view.
+            tuple(replace(image, statistics=None) for image in self.guard_images(current)),
         )
 
     def finalize(self, steps: int | None = None, threads: int = 1) -> Job | None:

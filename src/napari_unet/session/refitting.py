@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from napari_unet.image.boxes import Box, overlap
 from napari_unet.jobs import Job
+from napari_unet.learning.audit import audited
 from napari_unet.learning.edits import Edit
 from napari_unet.learning.edits import Step as TruthChange
 from napari_unet.session.correcting import Correcting
@@ -83,7 +85,7 @@ class Refitting(Training, Correcting):
         if changed and untrained and labels is not None and "train" not in self.jobs:
             if self.last_view is None:
                 self.last_view = (image_id, None, False, (t,))
-            if len(known_classes(labels)) >= 2:
+            if len(self._kinds(image_id)) >= 2:
                 self.refit()
         return changed
 
@@ -107,15 +109,16 @@ class Refitting(Training, Correcting):
         labels = self.labels(image_id)
         if labels is None:
             return set()
-        found = known_classes(labels)
+        found = known_classes(labels, self.unteachable(image_id))
         return {min(value, 1) for value in found} if labels.truth.instances else found
 
 
-def known_classes(labels: LabelState) -> set[int]:
-    """Return the label values that occur among the known voxels."""
+def known_classes(labels: LabelState, hidden: Sequence[tuple[int, Box]] = ()) -> set[int]:
+    """Return the label values that occur among the known voxels, those of random regions, `hidden`, left out."""
     truth, found = labels.truth, set()
     for t in range(truth.labels.shape[0]):
         box = truth.known_box(t)
         if box is not None:
-            found.update(np.unique(truth.labels[t][box][truth.known[t][box]]).tolist())
+            teaches = truth.known[t][box] & ~audited(hidden, t, box)
+            found.update(np.unique(truth.labels[t][box][teaches]).tolist())
     return found

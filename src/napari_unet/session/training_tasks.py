@@ -16,6 +16,7 @@ from napari_unet.image.boxes import Box
 from napari_unet.image.normalize import Statistics, apply, measure
 from napari_unet.image.source import ImageSource
 from napari_unet.inference.channels import matched_source
+from napari_unet.inference.diameters import depth_of_voxels
 from napari_unet.inference.rescaling import trained_voxel_size
 from napari_unet.jobs import JobContext
 from napari_unet.learning.assignment import Assignment
@@ -221,8 +222,10 @@ def diameter_in(images: Iterable[KnownImage], before: CheckpointHeader) -> float
     """Return how large the objects are that a model learned from; None for models without objects."""
     if not before.output.instances:
         return None
+    images = tuple(images)
     parts = ([(crop.labels, crop.known) for crop in image.crops] for image in images)
-    return trained_diameter(parts, before.ndim, before.object_diameter)
+    depths = (depth_of_voxels(image.source) for image in images)
+    return trained_diameter(parts, before.ndim, before.object_diameter, depths)
 
 
 def write_provenance(context: JobContext, request: tuple[str, dict[str, Any]]) -> None:

@@ -13,7 +13,6 @@ Mask = npt.NDArray[np.bool_]
 
 LEVELS = (-0.8, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 0.9)  # of interior − boundary, one per tenth of `split`
 LEAST_SEED = 2  # voxels: a single one above a level is noise
-CROWDED = 0.5  # share of the image in objects to be split from which looking for the inside of seeds pays
 
 
 def parted(
@@ -86,18 +85,17 @@ def _grown(labels: Found, count: int, seeds: Found, ridge: npt.NDArray[Any]) -> 
     # All in one go: objects do not touch, so that none sees another, and a call for each costs more than its voxels.
     seeds = np.where(mask, seeds, 0)
     # What lies deep in a seed grows nothing, but would cost as much as what does.
-    deep = _surrounded(seeds > 0) if mask.mean() > CROWDED else np.zeros_like(mask)
+    deep = _surrounded(seeds > 0)
     split = watershed(ridge, np.where(deep, 0, seeds), connectivity=np.ones((3,) * labels.ndim), mask=mask & ~deep)
     result = np.where(mask, np.where(deep, seeds, split).astype(np.int32, copy=False) + np.int32(count), labels)
     return result, count + int(seeds.max(initial=0))
 
 
 def _surrounded(mask: Mask) -> Mask:
-    """Return where all neighbours, by an edge or a corner too, are in the mask; none lies outside of the image."""
+    """Return where all neighbours, by an edge or a corner too, are in the mask; what is outside of the image is not."""
     for axis in range(mask.ndim):
-        low, high = ((slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None)))
-        inside = mask.copy()
-        inside[low] &= mask[high]
-        inside[high] &= mask[low]
+        middle, low, high = ((slice(None),) * axis + (slice(a, b),) for a, b in ((1, -1), (None, -2), (2, None)))
+        inside = np.zeros_like(mask)
+        inside[middle] = mask[middle] & mask[low] & mask[high]
         mask = inside
     return mask
