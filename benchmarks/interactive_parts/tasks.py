@@ -46,8 +46,12 @@ def make_task(name: str, parents: Path | None, dev: bool = False, data: Path = D
         The shared data.
     """
     task = TASKS[name](data, str(parents / PARENT) if parents else "nuclei-2d", dev)
-    general = None if parents is None or task.parent else parents / GENERAL.format(task.ndim)
-    return task if general is None or not general.exists() else replace(task, general=str(general))
+    if parents is None or task.parent:
+        return task
+    general = parents / GENERAL.format(task.ndim)
+    if not general.exists():
+        raise SystemExit(f"{general} is missing, which new models start from: make it as --help says.")
+    return replace(task, general=str(general))
 
 
 def he(data: Path, parent: str, dev: bool) -> Task:

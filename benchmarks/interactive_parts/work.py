@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -232,12 +231,3 @@ class Work:
 def _fail(level: str, sentence: str, details: str) -> None:
     if level == "error":
         raise RuntimeError(f"The session reports an error: {sentence}\n{details}")
-
-
-def box_of(mask: npt.NDArray[Any]) -> Box:
-    """Return the smallest box around the true voxels of (Z, Y, X)."""
-    ends = []
-    for axis in range(3):
-        hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        ends.append(slice(int(hit[0]), int(hit[-1]) + 1))
-    return ends[0], ends[1], ends[2]

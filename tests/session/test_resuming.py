@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from napari_unet.errors import TrainingError
 from napari_unet.image.source import ImageSource
@@ -205,6 +206,18 @@ def test_a_disk_that_takes_no_state_does_not_end_the_round(work):
     session.keep_state_every = 0.0
     session.retrain(steps=30)
     assert session.last_round.steps == 30
+    assert KeptState(str(work)).read() is None
+
+
+def test_a_full_disk_does_not_end_the_round(work, monkeypatch):
+    def full(*arguments, **options):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("napari_unet.learning.resume.save_file", full)
+    session, _ = open_work(work)
+    session.keep_state_every = 0.0
+    session.retrain(steps=10)
+    assert session.last_round.steps == 10
     assert KeptState(str(work)).read() is None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -118,6 +117,3 @@ def predictor_of(checkpoint: Checkpoint) -> Predict:
         return found if found.ndim == 3 else found[None]
 
     return predict
-
-
-Maker = Callable[[Task, int, Path], Rule]

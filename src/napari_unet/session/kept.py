@@ -57,8 +57,8 @@ class Interrupted:
         Id, shape (T, Z, Y, X) and number of crops of each image.
     seconds, progress : float
         Spent, and the share of the budget, 0 to 1.
-    quick, final : bool
-        A quick round; a final model.
+    final : bool
+        A final model.
     """
 
     settings: TrainSettings
@@ -66,7 +66,6 @@ class Interrupted:
     images: tuple[tuple[str, tuple[int, ...], int], ...]
     seconds: float = 0.0
     progress: float = 0.0
-    quick: bool = False
     final: bool = False
 
     @property
@@ -90,7 +89,7 @@ class KeptState:
         Go on from the state that is there.
     checkpoints : dict of str to str
         See `Interrupted`.
-    quick, final : bool
+    final : bool
         See `Interrupted`.
     """
 
@@ -98,7 +97,6 @@ class KeptState:
     every: float = SAVE_EVERY
     resume: bool = False
     checkpoints: dict[str, str] = field(default_factory=dict)
-    quick: bool = False
     final: bool = False
 
     @property
@@ -178,7 +176,6 @@ class KeptState:
             tuple((image.image_id, tuple(image.source.shape), len(image.crops)) for image in images),
             report.seconds,
             report.progress,
-            self.quick,
             self.final,
         )
         with atomic_path(self.facts, overwrite=True) as temporary:

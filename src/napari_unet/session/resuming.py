@@ -68,8 +68,7 @@ class Resuming(Finalizing):
                     target,
                     kept,
                     self.current_assignment(),
-                    () if interrupted.quick else self.guard_images(start),
-                    measured=not interrupted.quick,
+                    self.guard_images(start),
                 )
                 return self._start_round(start, train, request, images)
             against = self._version_of(interrupted.checkpoints.get("against", ""))
@@ -99,9 +98,7 @@ class Resuming(Finalizing):
         folder = str(self.folder.path)
         if interrupted is None:
             return KeptState(folder, self.keep_state_every)
-        return KeptState(
-            folder, self.keep_state_every, True, interrupted.checkpoints, interrupted.quick, interrupted.final
-        )
+        return KeptState(folder, self.keep_state_every, True, interrupted.checkpoints, interrupted.final)
 
     def _version_of(self, weights_hash: str) -> ModelVersion:
         found = next((v for v in reversed(self.versions) if v.header.weights_hash == weights_hash), None)

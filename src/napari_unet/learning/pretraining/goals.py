@@ -14,12 +14,12 @@ from torch.nn import functional
 from napari_unet.learning.losses import masked_loss
 from napari_unet.learning.pretraining.filters import responses
 from napari_unet.learning.pretraining.recipe import Head
+from napari_unet.learning.sampler import BOUNDARY_WEIGHT
 from napari_unet.learning.targets import BOUNDARY, object_targets
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int32]
 
-BOUNDARY_WEIGHT = 2.0  # few voxels, but they keep objects apart
 TOUCHING_WEIGHT = 6.0  # where another object is near: the fewest, and all that matters for splitting
 
 
