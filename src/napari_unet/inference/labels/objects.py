@@ -158,7 +158,8 @@ def pieces(scores: npt.NDArray[Any], output: Output, settings: ObjectSettings) -
     """Find the objects in the scores of an image or of a part of it, each on its own.
 
     What an object becomes depends on nothing but the foreground that is connected with it: one that lies
-    wholly inside the part is found there exactly as in the whole image.
+    wholly inside the part is found there exactly as in the whole image. (Where scores of neighbours tie, as if they
+    were not scores but labels, a watershed may share voxels between two seeds in another way.)
 
     Parameters
     ----------
