@@ -26,7 +26,8 @@ viewer.add_image(np.zeros((40, 50)))
 from napari_unet.viewer.widgets.panel import UNetPanel
 panel = UNetPanel(viewer)
 viewer.window.add_dock_widget(panel, name="U-Net")
-print("imported:", [name for name in ("torch", "scipy.optimize", "skimage.filters") if name in sys.modules])
+slow = ("torch", "scipy.optimize", "scipy.sparse", "skimage.filters")
+print("imported:", [name for name in slow if name in sys.modules])
 panel.dispose()
 viewer.close()
 """

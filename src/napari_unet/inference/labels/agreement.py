@@ -8,8 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from napari_unet.image.boxes import Box, extent, inside
 from napari_unet.inference.labels.blocks import Block, BlockPlan
@@ -73,6 +71,10 @@ class Joining:
 
     def objects(self) -> tuple[Ids, int]:
         """Return the object of each piece (index 0: 0), numbered from 1, and how many objects there are."""
+        # Slow to import, and the panel opens at once.
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
         total = self.total
         pairs = np.concatenate([*self._pairs, np.zeros((0, 2), np.int64)])
         graph = coo_array((np.ones(len(pairs), np.bool_), (pairs[:, 0], pairs[:, 1])), shape=(total + 1, total + 1))

@@ -16,8 +16,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from napari_unet.errors import OutputError
 
@@ -75,7 +73,10 @@ def chosen_pairs(
 
 def _assigned(pairs: npt.NDArray[np.int64], iou: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Solve the assignment in each group of objects that compete; most groups are a single pair."""
-    from scipy.optimize import linear_sum_assignment  # slow to import, and the panel opens at once
+    # Slow to import, and the panel opens at once.
+    from scipy.optimize import linear_sum_assignment
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
 
     if not len(pairs):
         return pairs
