@@ -52,7 +52,8 @@ def build_parser(arguments: Sequence[str] = ()) -> Parser:
     parser = Parser(
         prog="napari-unet",
         description="Interactive segmentation with U-Nets, from the command line.",
-        epilog="Exit codes: 0 done, 1 some files failed, 2 a sentence says why nothing could be done.",
+        epilog="Exit codes: 0 done, 1 some files failed (each command says what else), 2 a sentence says why nothing "
+        "could be done, 130 interrupted.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"napari-unet {__version__}")
