@@ -78,6 +78,15 @@ def test_no_more_is_filtered_than_the_budget_allows(monkeypatch):
     assert taught_voxels(shorter) == 3 * 80 * 80
 
 
+def test_what_crops_say_already_stays():
+    crop = stroked()
+    soft = np.zeros((2, *crop.labels.shape), np.float32)
+    soft[1, 0, :10, :10] = 0.5
+    (taught,) = with_pseudo_labels([replace(crop, soft=soft)], model().header, SETTINGS)
+    np.testing.assert_array_equal(taught.soft[:, 0, :10, :10], soft[:, 0, :10, :10])
+    np.testing.assert_allclose(taught.soft[:, 0, 10:].sum(0), 1, atol=1e-5)
+
+
 def test_many_channels_are_filtered_in_smaller_pieces():
     for ndim, channels in ((2, 1), (2, 3), (2, 40), (3, 1), (3, 5)):
         z, y, x = pseudolabels._piece(ndim, channels)

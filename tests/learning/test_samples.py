@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 
 from napari_unet.image.normalize import Normalization, measure
@@ -74,6 +76,15 @@ def test_held_back_blocks_keep_a_gap_and_hold_what_they_say():
         inner[region.box] = region.known & (region.weight > 0)
         assert inner.sum() == inner[block.box].sum() == block.n_known
     assert 0.5 < trained.sum() / known.sum() < 0.8
+
+
+def test_what_validates_teaches_nothing_by_pseudo_labels_either():
+    _, _, _, regions = regions_of((1, 1, 640, 640), [np.s_[0, 0, :, :]])
+    regions = [replace(region, soft=np.ones((2, *region.labels.shape), np.float32)) for region in regions]
+    split = hold_back(regions, 2, seed=1)
+    assert split.blocks
+    for region in split.training:
+        np.testing.assert_array_equal(region.soft.any(axis=0), region.known)
 
 
 def test_too_few_places_hold_nothing_back_and_train_for_good():

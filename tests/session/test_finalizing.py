@@ -98,6 +98,16 @@ def test_the_start_is_found_through_all_parents_and_after_a_change_of_classes(se
     assert session.final_version().header.parent == start.header.weights_hash
 
 
+def test_what_stands_on_screen_leaves_no_trace_in_the_final_model(session):
+    session.retrain(steps=2)
+    if session.round is not None:
+        session.keep()
+    session.segment(next(iter(session.images)))
+    seen = [crop.shown.any() for image in session._known_images(session.need_model()) for crop in image.crops]
+    assert any(seen)
+    assert not any(crop.shown.any() for image in session.final_request().images for crop in image.crops)
+
+
 def test_audit_regions_never_train(session):
     first = next(iter(session.images))
     everything = session.final_plan().known

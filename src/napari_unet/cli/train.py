@@ -173,7 +173,7 @@ def _known_image(
         mask = canonical_view(labels_for_image(known, source), axes) > 0
     _check_labels(labels, int(values.max(initial=0)), header)
     crops = tuple(
-        KnownCrop(t, box, values[t][box].astype(np.int64), mask[t][box], np.zeros_like(mask[t][box]))
+        KnownCrop(t, box, values[t][box].astype(np.int64), mask[t][box], *(np.zeros_like(mask[t][box]),) * 2)
         for t in range(values.shape[0])
         for box in crop_boxes(mask[t], header.ndim)
     )

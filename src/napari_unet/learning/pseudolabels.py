@@ -156,7 +156,14 @@ def with_pseudo_labels(
             features = _features(regions[number], box, header.ndim)
             scores = classifier.scores(features.reshape(len(features), -1).T)
             soft[number][(slice(None), *box)] = scores.T.reshape(-1, *(part.stop - part.start for part in box))
-    return [replace(region, soft=soft.get(number)) for number, region in enumerate(regions)]
+    return [replace(region, soft=_joined(region.soft, soft.get(number))) for number, region in enumerate(regions)]
+
+
+def _joined(first: Floats | None, second: Floats | None) -> Floats | None:
+    """Return the scores of the first, and those of the second where it says nothing."""
+    if first is None or second is None:
+        return second if first is None else first
+    return np.where(first.any(axis=0), first, second)
 
 
 def _drawn(regions: Sequence[TrainingRegion], header: CheckpointHeader, settings: TrainSettings) -> list[Piece]:

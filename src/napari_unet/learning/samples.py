@@ -225,5 +225,6 @@ def _validation_region(region: TrainingRegion, block: Box, ndim: int) -> Trainin
 
 
 def _without(region: TrainingRegion, assignment: Assignment) -> TrainingRegion:
-    """Return a crop in which what validates, and the gap around it, is unknown."""
-    return replace(region, known=region.known & ~assignment.held_out(region.image_id, region.box))
+    """Return a crop in which what validates, and the gap around it, is unknown and teaches nothing."""
+    teaches = ~assignment.held_out(region.image_id, region.box)
+    return replace(region, known=region.known & teaches, soft=None if region.soft is None else region.soft * teaches)

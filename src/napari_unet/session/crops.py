@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from napari_unet.image.boxes import Box, as_box, extent, grow, inside
+from napari_unet.image.boxes import Box, as_box, extent, grow, inside, overlap
 from napari_unet.learning.audit import audited
 from napari_unet.learning.samples import CONTEXT, MIN_BLOCK_VOXELS, crop_boxes
 from napari_unet.session.state import LabelState
@@ -42,7 +43,7 @@ def known_crops(labels: LabelState, ndim: int, hidden: Sequence[Place]) -> Itera
                 values[secret] = truth.prediction[t][box][secret]
                 if not known.any():
                     continue
-            yield KnownCrop(t, box, values, known, changed)
+            yield KnownCrop(t, box, values, known, changed, predicted(labels, t, box) & ~secret)
 
 
 def region_crops(labels: LabelState, ndim: int, place: Place, hidden: Sequence[Place] = ()) -> Iterator[KnownCrop]:
@@ -72,4 +73,14 @@ def region_crops(labels: LabelState, ndim: int, place: Place, hidden: Sequence[P
         known[inside(part, around)] = truth.known[t][part] & ~audited(hidden, t, part)
         if np.count_nonzero(known) >= MIN_BLOCK_VOXELS:
             values = truth.labels[t][around].astype(np.int64)
-            yield KnownCrop(t, around, values, known, np.zeros_like(known))
+            yield KnownCrop(t, around, values, known, np.zeros_like(known), np.zeros_like(known))
+
+
+def predicted(labels: LabelState, t: int, box: Box) -> npt.NDArray[np.bool_]:
+    """Return where in a box the last segmentation showed a prediction, of the box's shape."""
+    found = np.zeros(extent(box), bool)
+    for time, frame in labels.frames:
+        common = overlap(frame, box) if time == t else None
+        if common is not None:
+            found[inside(common, box)] = True
+    return found

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from napari_unet.errors import TrainingError
 from napari_unet.jobs import Job
 from napari_unet.session.final import is_final
@@ -17,7 +19,7 @@ from napari_unet.session.finalize_tasks import (
 from napari_unet.session.kept import KeptState
 from napari_unet.session.state import ModelVersion
 from napari_unet.session.training import Training
-from napari_unet.session.training_tasks import KnownImage
+from napari_unet.session.training_tasks import KnownCrop, KnownImage
 
 
 @dataclass(frozen=True)
@@ -158,4 +160,11 @@ class Finalizing(Training):
         Intensity statistics are left to be measured anew: the session's may stem from a view.
         """
         images = (replace(image, statistics=None) for image in self._known_images(self.need_model()))
+        # Nor what stood on screen beside the corrections: the order of the work is to leave no trace.
+        images = (replace(image, crops=tuple(map(without_screen, image.crops))) for image in images)
         return tuple(sorted(images, key=lambda image: image.image_id))
+
+
+def without_screen(crop: KnownCrop) -> KnownCrop:
+    """Return a crop that knows of no prediction."""
+    return replace(crop, shown=np.zeros_like(crop.known))

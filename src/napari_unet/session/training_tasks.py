@@ -25,6 +25,7 @@ from napari_unet.learning.diameters import trained_diameter
 from napari_unet.learning.quick import FIRST_LOOK, GENERAL, starting_point
 from napari_unet.learning.samples import CHANGED_WEIGHT, Block, Split, TrainingRegion, hold_back
 from napari_unet.learning.settings import TrainSettings
+from napari_unet.learning.uncorrected import uncorrected
 from napari_unet.model.header import CheckpointHeader
 from napari_unet.session.final import heir_name
 from napari_unet.session.kept import KeptState
@@ -37,13 +38,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class KnownCrop:
-    """A snapshot of what was known in one crop when the user clicked."""
+    """A snapshot of what was known in one crop when the user clicked, and of where a prediction was on screen."""
 
     t: int
     box: Box
     labels: npt.NDArray[Any]
     known: npt.NDArray[np.bool_]
     changed: npt.NDArray[np.bool_]
+    shown: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +96,7 @@ def regions_of(image: KnownImage, header: CheckpointHeader, statistics: Statisti
             image_id=image.image_id,
             t=crop.t,
             origin=(crop.box[0].start, crop.box[1].start, crop.box[2].start),
+            soft=uncorrected(crop.labels, crop.known, crop.changed, crop.shown, header.output),
         )
         for crop in image.crops
     ]
