@@ -201,8 +201,9 @@ def test_a_round_that_is_stopped_before_its_first_step_leaves_nothing(opened, mo
     session, image_id, _ = opened
     session.segment(image_id)
     session.accept_box(image_id, 0, box(0, 48, 0, 96))
-    monkeypatch.setattr(JobContext, "cancelled", property(lambda self: bool(session.curve.seconds)))
-    session.retrain(steps=50)
+    with monkeypatch.context() as patch:
+        patch.setattr(JobContext, "cancelled", property(lambda self: bool(session.curve.seconds)))
+        session.retrain(steps=50)
     assert session.messages[-1][1] == "Stopped before there was anything to keep; the model is as it was."
     assert session.round is None and session.last_round is None
     assert len(session.versions) == 1
