@@ -12,8 +12,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QLabel
 
 from napari_unet.errors import UserError
-from napari_unet.jobs import JobRunner
+from napari_unet.jobs import Job, JobRunner
 from napari_unet.model.header import COLORS, ClassInfo
+from napari_unet.session.state import JobView
 from napari_unet.viewer.lookup import session_of, use_session
 from napari_unet.viewer.widgets.panel import UNetPanel
 
@@ -61,6 +62,17 @@ def test_texts_are_plain(panel: Any) -> None:
     free = [label for label in panel.findChildren(QLabel) if label.wordWrap()]
     assert free
     assert all(label.textFormat() == Qt.TextFormat.PlainText for label in free)
+
+
+@pytest.mark.parametrize(("level", "stays"), [("info", False), ("error", True)])
+def test_what_was_said_goes_when_training_starts_but_for_an_error(panel: Any, level: str, stays: bool) -> None:
+    panel.session.events.message.emit(level, "Paint what is wrong, then click Retrain.", "")
+    assert panel.message.isVisible()
+    panel.session.jobs["train"] = JobView(job=Job("train"))
+    panel.session.events.job_changed.emit("train")
+    assert panel.message.isVisible() == stays
+    del panel.session.jobs["train"]
+    panel.session.events.job_changed.emit("train")
 
 
 def test_unclear_axes_are_asked_once(panel: Any, visible_viewer: Any, screen: Any) -> None:

@@ -33,7 +33,7 @@ class MessageBar(QFrame):
         self.details = QPushButton("Details")
         self.details.clicked.connect(self._show_details)
         self.close_button = IconButton("cross", "Close this message", self.hide)
-        self._text = ""
+        self._text, self._level = "", "info"
         layout = QHBoxLayout(self)
         layout.setContentsMargins(10, 3, 3, 3)
         layout.setSpacing(4)
@@ -58,9 +58,14 @@ class MessageBar(QFrame):
         self._color = QColor(ERROR_COLOR if level == "error" else INFO_COLOR)
         self.update()
         self.sentence.setText(sentence)
-        self._text = details
+        self._text, self._level = details, level
         self.details.setVisible(bool(details))
         self.show()
+
+    def be_done(self) -> None:
+        """Take the sentence away, unless it is an error: what it asked for is under way."""
+        if self._level != "error":
+            self.hide()
 
     def paintEvent(self, event: Any) -> None:
         """Draw a frame in the colour of the level, wide on the left."""

@@ -223,6 +223,8 @@ class UNetPanel(QWidget):
             self.model.refresh_note(view.note)
         states = {job: view.job.state for job, view in self.session.jobs.items()}
         if states != self._job_states:
+            if "train" in states and "train" not in self._job_states:
+                self.message.be_done()  # it may say to click Retrain
             self._job_states = states
             self._on_model()
             self._show_progress()
