@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_unet.learning.uncorrected import NEAR, TRUST, uncorrected
+from napari_unet.learning.uncorrected import LEFT_WEIGHT, NEAR, uncorrected
 from napari_unet.model.header import ClassInfo, Output
 
 CLASSES = tuple(ClassInfo(name, "#000000") for name in ("background", "a", "b"))
@@ -30,10 +30,10 @@ def test_what_stands_beside_a_change_teaches_its_class(screen):
     found = uncorrected(labels, known, changed, shown, SEMANTIC)
     assert found.shape == (3, 1, 80, 120) and found.dtype == np.float32
     assert not found[:, known].any(), "what is known is known better"
-    assert found[0, 0, 30, 55] == TRUST and found[2, 0, 40, 72] == TRUST
+    assert found[0, 0, 30, 55] == LEFT_WEIGHT and found[2, 0, 40, 72] == LEFT_WEIGHT
     assert not found[1].any()
     reach = int(NEAR)
-    assert found[0, 0, 38 - reach, 55] == TRUST and not found[:, 0, 37 - reach, 55].any()
+    assert found[0, 0, 38 - reach, 55] == LEFT_WEIGHT and not found[:, 0, 37 - reach, 55].any()
     assert not found[:, 0, 40, 60 + reach].any(), "strokes that confirmed tell nothing of what is beside them"
 
 

@@ -29,11 +29,8 @@ def home(work_home):
     return work_home
 
 
-@pytest.fixture
-def earlier(tmp_path, nuclei):
-    """A project with one corrected image, closed; its folder and the image file."""
-    file = tmp_path / "field.tif"
-    tifffile.imwrite(file, nuclei[0])
+def corrected(file):
+    """Correct an image in a project, close that, and return its folder."""
     session = Session(JobRunner("inline"))
     image_id = session.add_image(read_image(file))
     session.start_with("nuclei-2d")
@@ -44,7 +41,15 @@ def earlier(tmp_path, nuclei):
     session.save()
     path = session.project_path
     session.close()
-    return path, file
+    return path
+
+
+@pytest.fixture
+def earlier(tmp_path, nuclei):
+    """A project with one corrected image, closed; its folder and the image file."""
+    file = tmp_path / "field.tif"
+    tifffile.imwrite(file, nuclei[0])
+    return corrected(file), file
 
 
 def of_kind(viewer, kind):
@@ -121,16 +126,7 @@ def test_a_missing_ome_zarr_is_pointed_to_as_a_folder(panel, visible_viewer, nuc
     group.create_array("0", data=nuclei[0])
     axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"]
     group.attrs["multiscales"] = [{"axes": axes, "datasets": [{"path": "0"}]}]
-    session = Session(JobRunner("inline"))
-    image_id = session.add_image(read_image(path))
-    session.start_with("nuclei-2d")
-    session.ensure_labels(image_id)
-    session.begin_stroke(image_id)
-    session.labels_array(image_id)[20:40, 50:90] = 7
-    session.end_stroke(image_id, 0, BOX, None)
-    session.save()
-    project = session.project_path
-    session.close()
+    project = corrected(path)
     moved = path.rename(tmp_path / "elsewhere.zarr")
     panel.project._open(project)
     ask = "napari_unet.viewer.widgets.project.QFileDialog.getExistingDirectory"

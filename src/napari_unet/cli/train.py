@@ -172,8 +172,9 @@ def _known_image(
     if known is not None:
         mask = canonical_view(labels_for_image(known, source), axes) > 0
     _check_labels(labels, int(values.max(initial=0)), header)
+    nothing = np.zeros(values.shape, bool)
     crops = tuple(
-        KnownCrop(t, box, values[t][box].astype(np.int64), mask[t][box], *(np.zeros_like(mask[t][box]),) * 2)
+        KnownCrop(t, box, values[t][box].astype(np.int64), mask[t][box], nothing[t][box], nothing[t][box])
         for t in range(values.shape[0])
         for box in crop_boxes(mask[t], header.ndim)
     )

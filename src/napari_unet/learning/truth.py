@@ -113,7 +113,7 @@ class Truth(Ledger):
         for part, body in parts:
             self.labels[t][part][body] = ids[0]
             touched[inside(part, box)] |= body
-        return self.commit(t, box, touched, np.array(ids[: int(self.instances)], int))
+        return self.commit(t, box, touched, np.array(ids[:1] if self.instances else [], int))
 
     def split(self, t: int, first: Point, second: Point, scale: Sequence[float] = (1, 1, 1)) -> Edit | None:
         """Split an object between two voxels inside it, by a watershed of the depth inside the object.

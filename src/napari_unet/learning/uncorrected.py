@@ -12,7 +12,7 @@ Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 NEAR = 16.0  # voxels around what was changed that are taken to have been looked at
-TRUST = 0.5  # weight of what was left as it was, beside 1 of what is known
+LEFT_WEIGHT = 0.5  # weight of what was left as it was, beside 1 of what is known
 SELECTIVE = 0.5  # share of what is known that was wrong, from which the screen led the brush
 
 
@@ -37,7 +37,7 @@ def uncorrected(
     Returns
     -------
     ndarray of float32, (channels, Z, Y, X), or None
-        `TRUST` for the class on screen, all 0 elsewhere. None where there is nothing of the kind, where less than
+        `LEFT_WEIGHT` for the class on screen, all 0 elsewhere. None where there is nothing of the kind, where less than
         `SELECTIVE` of what is known was wrong, and for models of objects, whose known objects come with a rim.
     """
     wrong = np.count_nonzero(changed)
@@ -49,5 +49,5 @@ def uncorrected(
         return None
     found = np.zeros((len(output.channels), *labels.shape), np.float32)
     place = np.nonzero(near)
-    found[(labels[place], *place)] = TRUST
+    found[(labels[place], *place)] = LEFT_WEIGHT
     return found

@@ -173,7 +173,7 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     run_trainer(context, trainer, request.images, request.kept, "training")
     result = trainer.result
     if result.steps == 0:
-        context.check()
+        context.check()  # there is nothing to decide on
     guard = guard_scores(result.checkpoint, checkpoint, request.guard, request.settings)
     before = result.parent_scores
     if start is not checkpoint and result.scores:
