@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,25 +92,44 @@ def score_checkpoint(
     return scoring.score(Learner(checkpoint, settings), lambda: False) if scoring.blocks else ()
 
 
-def trust_in(parent: Learner, batch: Batch) -> float:
-    """Return how far a parent is worth holding to, by its answers at known voxels of some patches.
+def trust_in(parent: Learner, batches: Iterable[Batch]) -> float:
+    """Return how far a parent is worth holding to, by its answers in some patches.
 
-    0 if its mean Dice coefficient over the classes is a half or less, 1 if it is right everywhere. Also 0 where
-    memory runs out: a second network does not fit then.
+    What counts are known voxels, and pseudo-labels that come from the screen as well: where a person paints nothing
+    but errors, a parent that is right nearly everywhere is wrong at nearly all that is known.
+
+    Parameters
+    ----------
+    parent : Learner
+        Before its first step.
+    batches : iterable of Batch
+        Patches, with no pseudo-labels but those of `napari_unet.learning.uncorrected`.
+
+    Returns
+    -------
+    float
+        0 if its mean Dice coefficient over the classes is a half or less, 1 if it is right everywhere. Also 0 where
+        memory runs out: a second network does not fit then.
     """
     from napari_unet.inference.network.devices import is_out_of_memory
 
-    found = []
-    for image in batch.image:
-        try:
-            scores = parent.scores(image)
-        except Exception as error:
-            if is_out_of_memory(error):
-                return 0.0
-            raise
-        found.append(scores.argmax(axis=0) if len(scores) > 1 else scores[0] > 0.5)
+    found, truth, counted = [], [], []
+    for batch in batches:
+        left = np.zeros_like(batch.known) if batch.soft is None else ~batch.known & batch.soft.any(axis=1)
+        shown = batch.target if batch.soft is None else batch.soft.argmax(axis=1)
+        truth.append(np.where(left, shown, batch.target))
+        counted.append(batch.known | left)
+        for image in batch.image:
+            try:
+                scores = parent.scores(image)
+            except Exception as error:
+                if is_out_of_memory(error):
+                    return 0.0
+                raise
+            found.append(scores.argmax(axis=0) if len(scores) > 1 else scores[0] > 0.5)
     channels = max(parent.header.out_channels, 2)
-    values = class_dice(batch.target, np.stack(found).astype(np.int64), channels, batch.known)
+    answers = np.stack(found).astype(np.int64)
+    values = class_dice(np.concatenate(truth), answers, channels, np.concatenate(counted))
     return max(0.0, 2 * float(np.mean(list(values.values()))) - 1) if values else 0.0
 
 

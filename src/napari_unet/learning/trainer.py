@@ -27,6 +27,7 @@ __all__ = ["TrainReport", "TrainResult", "TrainSettings", "Trainer"]
 REPORT_EVERY = 0.1
 SCORE_EVERY = 6.0
 STATISTICS_BATCHES = 4
+TRUST_DRAWS = range(-4, 0)  # batches by whose patches a parent is judged
 
 
 class Trainer:
@@ -88,7 +89,7 @@ class Trainer:
         self._losses: list[float] = []
         self._elapsed = self._ready = 0.0  # seconds so far, and until the first step
         self._restarted = False
-        self._trust = 0.0 if self._learner.new else trust_in(self._learner, self._draw(-1))
+        self._trust: float | None = None  # in the parent, told before the first step
         self._rehearsal = rehearsal_for(self._learner)
         self._result: TrainResult | None = None
 
@@ -131,6 +132,8 @@ class Trainer:
         if self._learner.new and self._learner.step_count == 0:
             self._learner.take_statistics(self._draw(-1 - number) for number in range(STATISTICS_BATCHES))
             self._choice.begin()
+        if self._trust is None:
+            self._trust = self._trust_in_parent()
         self._learner.hold_to_parent(self._trust)
         yield self._report()
         self._sampler.teach(with_pseudo_labels(self._regions, self._learner.header, self.settings, should_stop))
@@ -180,6 +183,7 @@ class Trainer:
             "batch": self._batch,
             "patch": list(self._patch),
             "restarted": self._restarted,
+            "trust": self._trust,
             "parent_scores": list(self._parent_scores),
             "losses": self._losses,
         }
@@ -206,11 +210,17 @@ class Trainer:
         self._choice.load_state(tensors, values["scores"])
         self._elapsed, self._batch = float(values["elapsed"]), int(values["batch"])
         self._patch = (values["patch"][0], values["patch"][1], values["patch"][2])
-        self._restarted = bool(values["restarted"])
+        self._restarted, self._trust = bool(values["restarted"]), values["trust"]
         self._parent_scores = tuple(values["parent_scores"])
         self._losses = list(values["losses"])
 
     # ---- inside --------------------------------------------------------------------------------
+
+    def _trust_in_parent(self) -> float:
+        if self._learner.new:
+            return 0.0
+        draws = TRUST_DRAWS[-1:] if self.settings.short else TRUST_DRAWS
+        return trust_in(self._learner, map(self._draw, draws))
 
     def _progress(self, reserve: float = 0.0) -> float:
         """How much of the budget is spent, 0 to 1; `reserve` seconds are kept for the last scores."""
