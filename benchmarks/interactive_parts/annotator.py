@@ -67,7 +67,6 @@ class Annotator:
                 if len(self.task.train) == 1:
                     self.clock = seconds
                 self._leave = self.clock
-                self.clock += self.costs.image
             elif done > seconds:
                 self.clock = seconds
             else:
