@@ -81,10 +81,19 @@ def test_no_more_is_filtered_than_the_budget_allows(monkeypatch):
 def test_what_crops_say_already_stays():
     crop = stroked()
     soft = np.zeros((2, *crop.labels.shape), np.float32)
-    soft[1, 0, :10, :10] = 0.5
-    (taught,) = with_pseudo_labels([replace(crop, soft=soft)], model().header, SETTINGS)
-    np.testing.assert_array_equal(taught.soft[:, 0, :10, :10], soft[:, 0, :10, :10])
-    np.testing.assert_allclose(taught.soft[:, 0, 10:].sum(0), 1, atol=1e-5)
+    soft[1, 0, 150, :30] = 0.5
+    first, second = with_pseudo_labels([replace(crop, soft=soft), stroked(seed=1)], model().header, SETTINGS)
+    np.testing.assert_array_equal(first.soft[:, 0, 150, :30], soft[:, 0, 150, :30])
+    assert taught_voxels([first, second]) == 2 * crop.known.size
+
+
+def test_of_errors_alone_the_classifier_would_make_up_that_all_was_wrong():
+    crop = stroked()
+    led = replace(crop, soft=np.zeros((2, *crop.labels.shape), np.float32))
+    other = stroked(seed=1)
+    assert taught_voxels(with_pseudo_labels([led, other], model().header, SETTINGS))
+    other.known[0, 0, np.flatnonzero(other.known[0, 0])[0]] = False
+    assert not taught_voxels(with_pseudo_labels([led, other], model().header, SETTINGS))
 
 
 def test_many_channels_are_filtered_in_smaller_pieces():

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests.learning.test_trainer import instances_model
 
-from napari_unet.learning.learner import Learner
+from napari_unet.learning.learner import CLASSES_ANCHOR, Learner
 from napari_unet.learning.sampler import Sampler
 from napari_unet.learning.samples import TrainingRegion
 from napari_unet.learning.scoring import trust_in
@@ -75,3 +76,12 @@ def test_trust_is_that_of_the_parent_also_where_the_round_goes_on(parent, tmp_pa
             value.zero_()  # whatever it has become since
     list(second.run())
     assert first._trust > 0.8 and second._trust == first._trust
+
+
+def test_of_classes_more_is_held_than_of_objects(parent):
+    anchors = []
+    for checkpoint in (parent, instances_model()):
+        learner = Learner(checkpoint, replace(SETTINGS, from_nothing=False))
+        learner.hold_to_parent(0.5)
+        anchors.append(learner.anchor)
+    assert anchors == pytest.approx([0.5 * CLASSES_ANCHOR * SETTINGS.anchor, 0.5 * SETTINGS.anchor])

@@ -45,6 +45,13 @@ def test_where_nothing_was_predicted_nothing_was_left(screen):
     assert uncorrected(labels, known, changed, np.zeros_like(shown), SEMANTIC) is None
 
 
+def test_a_person_looks_at_one_plane_of_a_volume(screen):
+    labels, known, changed, shown = (np.repeat(array, 3, 0) for array in screen)
+    known[[0, 2]] = changed[[0, 2]] = False
+    found = uncorrected(labels, known, changed, shown, SEMANTIC)
+    assert found[:, 1].any() and not found[:, [0, 2]].any()
+
+
 def test_who_paints_whatever_is_on_screen_leaves_what_is_wrong_as_well(screen):
     labels, known, changed, shown = screen
     known[0, 60:64, 20:40] = True

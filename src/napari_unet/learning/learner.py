@@ -29,6 +29,7 @@ Floats = npt.NDArray[np.float32]
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 AVERAGE_WARM_UP = 10
+CLASSES_ANCHOR = 3.0  # times the setting: who paints classes paints errors, and shows nothing of what is right
 
 
 class Learner:
@@ -72,10 +73,12 @@ class Learner:
     def hold_to_parent(self, trust: float) -> None:
         """Anchor the unknown to the parent, as it is now, by the setting's weight times `trust` (0 to 1).
 
+        For classes that is `CLASSES_ANCHOR` times as much; objects are accepted as well as corrected.
         Generated images are rehearsed by the rest, 1 - `trust`: where the corrections are of a kind that the parent
         knows, learning them forgets little, and what they say may well speak against its answers.
         """
-        self.anchor = 0.0 if self.new else self.settings.anchor * trust
+        weight = self.settings.anchor * (1.0 if self.header.output.instances else CLASSES_ANCHOR)
+        self.anchor = 0.0 if self.new else weight * trust
         self.rehearsal = self.settings.rehearsal * (1 - trust)
         if self.anchor > 0:
             self.parent = self._placed(deepcopy(self.checkpoint.network).float()).eval().requires_grad_(False)

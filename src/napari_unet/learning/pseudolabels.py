@@ -130,8 +130,9 @@ def with_pseudo_labels(
     Returns
     -------
     list of TrainingRegion
-        As they were where fewer than two classes are certain or fewer than `FEWEST_KNOWN` voxels are known, in short
-        rounds, and if `teaching` is 0.
+        As they were where fewer than two classes are certain or fewer than `FEWEST_KNOWN` voxels are known, where most
+        of these lie in crops in which the screen led the brush (`napari_unet.learning.uncorrected`), in short rounds,
+        and if `teaching` is 0.
 
     References
     ----------
@@ -140,7 +141,9 @@ def with_pseudo_labels(
     .. [2] G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531, 2015.
     """
     known = sum(int(region.known.sum()) for region in regions)
-    if settings.teaching == 0 or settings.short or known < FEWEST_KNOWN[header.ndim]:
+    # A classifier that knows little but errors makes up that all was wrong.
+    errors = sum(int(region.known.sum()) for region in regions if region.soft is not None)
+    if settings.teaching == 0 or settings.short or known < FEWEST_KNOWN[header.ndim] or errors > known / 2:
         return list(regions)
     pieces = _drawn(regions, header, settings)
     with limited_threads(settings.threads):

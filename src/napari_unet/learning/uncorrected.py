@@ -11,7 +11,7 @@ from napari_unet.model.header import Output
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-NEAR = 16.0  # voxels around what was changed that are taken to have been looked at
+NEAR = 16.0  # pixels around what was changed, in its plane, that are taken to have been looked at
 LEFT_WEIGHT = 0.5  # weight of what was left as it was, beside 1 of what is known
 SELECTIVE = 0.5  # share of what is known that was wrong, from which the screen led the brush
 
@@ -44,7 +44,7 @@ def uncorrected(
     if output.kind != "classes" or wrong == 0 or wrong < SELECTIVE * np.count_nonzero(known):
         return None
     near = shown & ~known
-    near &= ndimage.distance_transform_edt(~changed) <= NEAR
+    near &= ndimage.distance_transform_edt(~changed, sampling=(2 * NEAR, 1, 1)) <= NEAR
     if not near.any():
         return None
     found = np.zeros((len(output.channels), *labels.shape), np.float32)
