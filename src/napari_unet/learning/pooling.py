@@ -49,6 +49,11 @@ def count(truth: npt.NDArray[Any], found: npt.NDArray[Any], mask: npt.NDArray[np
     return np.concatenate([*voxels, np.array(objects)])
 
 
+def side_by_side(first: Counts, second: Counts) -> Counts:
+    """Return the counts of classes in two masks, the classes of each apart: they are averaged over both."""
+    return np.concatenate([first.reshape(3, -1), second.reshape(3, -1)], axis=1).ravel()
+
+
 def pooled(total: Counts, output: Output) -> float:
     """Return the score of counts, 0 to 1.
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from napari_unet.errors import DeviceError
 from napari_unet.inference.labels.objects import decode
 from napari_unet.learning.evaluation import class_dice
-from napari_unet.learning.pooling import count, pooled, shares
+from napari_unet.learning.pooling import Counts, count, pooled, shares, side_by_side
 from napari_unet.learning.regions import TrainingRegion
 from napari_unet.learning.sampler import Batch
 from napari_unet.learning.samples import SCORED_BLOCKS, spread
@@ -22,19 +22,23 @@ if TYPE_CHECKING:
     from napari_unet.learning.settings import TrainSettings
     from napari_unet.model.checkpoint import Checkpoint
 
-Scorable = tuple[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDArray[np.bool_]]
+Mask = npt.NDArray[np.bool_]
+Scorable = tuple[npt.NDArray[np.float32], npt.NDArray[Any], Mask, Mask]
 
 
 class Scoring:
     """The blocks held back, ready to be scored again and again.
 
     All blocks make one score, see `napari_unet.learning.pooling`: the mean Dice coefficient of the classes; for
-    objects the mean of the foreground's Dice coefficient and of TP / (TP + FP + FN) at an IoU of 0.5.
+    objects the mean of the foreground's Dice coefficient and of TP / (TP + FP + FN) at an IoU of 0.5. Classes are
+    averaged over known voxels and over those that were left uncorrected: of errors alone the parent has nothing right,
+    and the best candidate would be the one that turns everything round.
 
     Parameters
     ----------
     validation : sequence of TrainingRegion
-        With the network's channels; weight 0 marks context.
+        With the network's channels; weight 0 marks context, and pseudo-labels what was left uncorrected
+        (`napari_unet.learning.uncorrected`).
     checkpoint : Checkpoint
         What the network answers.
     """
@@ -55,7 +59,7 @@ class Scoring:
         from napari_unet.inference.network.devices import is_out_of_memory
 
         counts = []
-        for image, truth, mask in self.blocks:
+        for image, truth, mask, left in self.blocks:
             if should_stop():
                 return ()
             try:
@@ -67,8 +71,14 @@ class Scoring:
                     f"Memory ran out on {learner.device.name} while scoring a block of {image.shape[1:]} voxels.",
                     "Close other programs, or train on another device or a smaller model.",
                 ) from error
-            counts.append(count(truth, found, mask, self._output))
+            counts.append(self._count(truth, found, mask, left))
         return shares(counts, self._output)
+
+    def _count(self, truth: npt.NDArray[Any], found: npt.NDArray[Any], mask: Mask, left: Mask) -> Counts:
+        counts = count(truth, found, mask, self._output)
+        if self._output.kind != "classes":
+            return counts
+        return side_by_side(counts, count(truth, found, left, self._output))
 
 
 def score_checkpoint(
@@ -139,9 +149,11 @@ def agreement(truth: npt.NDArray[Any], found: npt.NDArray[Any], mask: npt.NDArra
 
 
 def _scorable(region: TrainingRegion, checkpoint: Checkpoint) -> Scorable:
-    """Return image, labels and the mask of the voxels that are scored, of the network's dimensions."""
+    """Return image, labels and the masks of what is known and what was left, of the network's dimensions."""
     labels, known, image = region.labels, region.known, region.image
-    weight = np.ones(known.shape, np.float32) if region.weight is None else region.weight
+    counts = np.ones(known.shape, bool) if region.weight is None else region.weight > 0
+    left = counts & ~known & (np.zeros(known.shape, bool) if region.soft is None else region.soft.any(axis=0))
+    known = known & counts
     if checkpoint.header.ndim == 2:
-        labels, known, weight, image = labels[0], known[0], weight[0], image[:, 0]
-    return image, labels, known & (weight > 0)
+        labels, known, left, image = labels[0], known[0], left[0], image[:, 0]
+    return image, labels, known, left

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from napari_unet.errors import TrainingError
 from napari_unet.jobs import Job
 from napari_unet.session.final import is_final
@@ -19,7 +17,7 @@ from napari_unet.session.finalize_tasks import (
 from napari_unet.session.kept import KeptState
 from napari_unet.session.state import ModelVersion
 from napari_unet.session.training import Training
-from napari_unet.session.training_tasks import KnownCrop, KnownImage
+from napari_unet.session.training_tasks import KnownImage
 
 
 @dataclass(frozen=True)
@@ -161,10 +159,5 @@ class Finalizing(Training):
         """
         images = (replace(image, statistics=None) for image in self._known_images(self.need_model()))
         # Nor what stood on screen beside the corrections: the order of the work is to leave no trace.
-        images = (replace(image, crops=tuple(map(without_screen, image.crops))) for image in images)
+        images = (image.without_screen() for image in images)
         return tuple(sorted(images, key=lambda image: image.image_id))
-
-
-def without_screen(crop: KnownCrop) -> KnownCrop:
-    """Return a crop that knows of no prediction."""
-    return replace(crop, shown=np.zeros_like(crop.known))

@@ -66,7 +66,7 @@ def region_scores(
     settings: TrainSettings,
     measured: dict[str, Statistics] | None = None,
 ) -> tuple[float, ...]:
-    """Return the score of a model on each crop of some images, by the code that scores what is held back.
+    """Return the score of a model on each crop of some images, by what is known alone.
 
     Parameters
     ----------
@@ -86,5 +86,5 @@ def region_scores(
     for image in images:
         if image.statistics is None and image.image_id not in measured:
             measured[image.image_id] = measure(matched_source(image.source, header)[0], header.normalization)
-        regions += regions_of(image, header, image.statistics or measured[image.image_id])
+        regions += regions_of(image.without_screen(), header, image.statistics or measured[image.image_id])
     return score_checkpoint(checkpoint, regions, settings)

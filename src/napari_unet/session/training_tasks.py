@@ -57,6 +57,10 @@ class KnownImage:
     statistics: Statistics | None
     crops: tuple[KnownCrop, ...]
 
+    def without_screen(self) -> KnownImage:
+        """Return the image with crops that know of no prediction."""
+        return replace(self, crops=tuple(replace(crop, shown=np.zeros_like(crop.known)) for crop in self.crops))
+
 
 @dataclass(frozen=True, eq=False)
 class TrainRequest:

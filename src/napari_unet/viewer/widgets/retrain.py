@@ -61,7 +61,8 @@ class RetrainSection(Section):
         self.curve: TrainingCurve | None = None
         self.numbers = QLabel()
         self.numbers.setToolTip(
-            "Agreement with your corrections on blocks held back from training, before and after; this is not accuracy"
+            "Agreement with your corrections, and with what you left beside them, on blocks held back from training, "
+            "before and after; this is not accuracy"
         )
         self.body.addWidget(self.numbers)
         self.others = sentence_label(dim=True)
