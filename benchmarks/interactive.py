@@ -8,10 +8,8 @@ annotated seconds. Each round is one row of the CSV, written at once. What is th
 broken off starts again, so the command may be stopped and given again. See ``interactive_parts`` for what the
 annotator does, what it costs, and what the rules are. Needs scikit-learn; plots need matplotlib.
 
-The parents come from the recipes, without the data sets that the tasks ask about. Those of the tasks from nothing
-lie in ``benchmarks/parents``, with the command that made them; that of the tasks he and bf is made by
-
-    napari-unet train --recipe recipes/nuclei-2d.toml --without he_color gray_bright -o DIR/nuclei-fluo.safetensors …
+The parents come from the recipes, without the data sets that the tasks ask about. They lie in ``benchmarks/parents``,
+with the commands that made them.
 """
 
 from __future__ import annotations
