@@ -1,6 +1,6 @@
 """How good a model gets for the seconds that a person annotates: a simulated annotator, and several rules.
 
-    python benchmarks/interactive.py --tasks maize he --rules ours forest --csv results.csv --parents DIR
+    python benchmarks/interactive.py --tasks maize he --rules ours forest --csv results.csv
     python benchmarks/interactive.py --csv results.csv --table --plots DIR
 
 A run is a task, a protocol, a rule and a seed; it goes on for three rounds of training, after 60, 180 and 600
@@ -31,7 +31,7 @@ from interactive_parts.results import Results, Run  # noqa: E402
 from interactive_parts.rules import RULES, RealRootPainter  # noqa: E402
 from interactive_parts.tables import report  # noqa: E402
 from interactive_parts.task import Task  # noqa: E402
-from interactive_parts.tasks import GENERAL, PARENT, TASKS, make_task  # noqa: E402
+from interactive_parts.tasks import PARENTS, TASKS, make_task  # noqa: E402
 
 # The others are for experiments, take a program of their own, or ask what the start is worth.
 COMPARED = ("ours", "forest", "rootpainter", "cellpose", "none")
@@ -47,7 +47,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--budgets", nargs="+", type=float, default=BUDGETS, help="annotated seconds of the rounds")
     parser.add_argument("--seconds", type=float, default=ROUND_SECONDS, help="of training at most, per round")
     parser.add_argument("--csv", type=Path, default=Path(__file__).with_name("interactive.csv"))
-    parser.add_argument("--parents", type=Path, help=f"folder that holds {PARENT} and {GENERAL.format('2|3')}")
+    parser.add_argument("--parents", type=Path, default=PARENTS, help="folder of the models that tasks start from")
     parser.add_argument("--trainer-python", type=Path, help="interpreter with root-painter-trainer 0.3.3")
     parser.add_argument("--trainer-cap", type=float, default=1800.0, help="seconds on the wall for its rounds")
     parser.add_argument("--trainer-patch", type=int, default=252, help="its patch in px, 572 - 16 k")
@@ -123,11 +123,6 @@ def main(arguments: list[str] | None = None) -> int:
 
             print(*draw(records, options.plots), sep="\n")
         return 0
-    if options.parents is None and {"he", "bf"} & set(options.tasks) and not options.dev:
-        raise SystemExit(
-            "The tasks he and bf start from a parent that knows fluorescence alone; give its folder by --parents. "
-            "The built-in nuclei model has seen their images."
-        )
     return 1 if run_all(options) else 0
 
 

@@ -1,6 +1,6 @@
 """How soon a quick refit shows, and whether it is better: from the click to new labels of a 512 × 512 image.
 
-    python benchmarks/refit.py --parents DIR --runs 6
+    python benchmarks/refit.py --runs 6
 
 Images of four tasks of ``benchmarks/interactive.py``, up to 512 × 512 px each. The nuclei start from a model that
 knows fluorescence alone; the others from a new model and its automatic first round. A simulated annotator works for
@@ -89,13 +89,12 @@ def run(task: Task, example: Example, seed: int) -> tuple[float, float, float]:
 def main() -> None:
     """Run and print one line a run, then the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parents", type=Path, required=True, help="folder of nuclei-fluo.safetensors")
     parser.add_argument("--runs", type=int, default=6, help="per task")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     options = parser.parse_args()
     found: list[tuple[float, float, float]] = []
     for name in options.tasks:
-        task = make_task(name, options.parents)
+        task = make_task(name)
         for number in range(options.runs):
             example = task.train[number % len(task.train)]
             result = run(task, example, number)

@@ -23,6 +23,7 @@ from napari_unet.image.source import ImageSource
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
 SPLIT = ROOT / "recipes" / "nuclei-2d.csv"
+PARENTS = Path(__file__).parents[1] / "parents"
 PARENT = "nuclei-fluo.safetensors"
 GENERAL = "start-{}d-without.safetensors"  # the recipe start-2d or -3d, trained without the sets of all tasks
 FORGET = 24  # fluorescence test images that the forgetting is measured on, evenly spread over the list
@@ -30,28 +31,25 @@ FORGET = 24  # fluorescence test images that the forgetting is measured on, even
 Array = npt.NDArray[Any]
 
 
-def make_task(name: str, parents: Path | None, dev: bool = False, data: Path = DATA) -> Task:
+def make_task(name: str, parents: Path = PARENTS, dev: bool = False, data: Path = DATA) -> Task:
     """Load a task.
 
     Parameters
     ----------
     name : str
         One of `TASKS`.
-    parents : Path or None
-        Folder that holds `PARENT`, and, for work from strokes, `GENERAL`; None uses the built-in nuclei model, which
-        has seen the images of the tasks "he" and "bf" and is good for looking for mistakes in the code only.
+    parents : Path
+        Folder that holds `PARENT` and `GENERAL`.
     dev : bool
         Split the *training* images once more and leave the test images unread, so that methods can be tuned.
     data : Path
         The shared data.
     """
-    task = TASKS[name](data, str(parents / PARENT) if parents else "nuclei-2d", dev)
-    if parents is None or task.parent:
-        return task
-    general = parents / GENERAL.format(task.ndim)
-    if not general.exists():
-        raise SystemExit(f"{general} is missing, which new models start from: make it as --help says.")
-    return replace(task, general=str(general))
+    task = TASKS[name](data, str(parents / PARENT), dev)
+    needed = Path(task.parent) if task.parent else parents / GENERAL.format(task.ndim)
+    if not needed.exists():
+        raise SystemExit(f"{needed} is missing, which the task {name!r} starts from; see {PARENTS.name}/README.md.")
+    return task if task.parent else replace(task, general=str(needed))
 
 
 def he(data: Path, parent: str, dev: bool) -> Task:

@@ -173,6 +173,8 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     split = split_of(context, request.images, header, request.settings.seed, request.assignment)
     validation = split.validation if request.measured else ()
     start = starting_point(checkpoint, not request.measured, request.settings.seed)
+    if start is not checkpoint:  # what was left of a first look is no better than the rest of it
+        validation = tuple(replace(region, soft=None) for region in validation)
     trainer = Trainer(start, split.training, validation, request.settings)
     run_trainer(context, trainer, request.images, request.kept, "training")
     result = trainer.result
