@@ -345,3 +345,34 @@ def test_opening_a_project_starts_no_refit(taught, monkeypatch):
     again.refit_when_pausing(True)
     again.deliver()
     again.close()
+
+
+def test_what_was_left_of_a_first_look_does_not_judge(session, monkeypatch):
+    left: list[list[bool]] = []
+    made = Trainer.__init__
+
+    def init(self, checkpoint, regions, validation=(), settings=None):
+        left.append([region.soft is not None for region in validation])
+        made(self, checkpoint, regions, validation, settings)
+
+    image, _ = blobs((384, 384))
+    image_id = session.add_image(ImageSource.from_array(image + 0.0, axes="YX", name="new"))
+    session.settings = replace(session.settings, first_steps=2)
+    session.new_model((ClassInfo("background", "#000000"), ClassInfo("blob", "#e69f00")), None)
+    session.ensure_labels(image_id)
+    stroke(session, image_id, 0, box(18, 23, 18, 23), 1)
+    stroke(session, image_id, 0, box(40, 46, 30, 60), 0)
+    monkeypatch.setattr(Trainer, "__init__", init)
+    for offset in (0, 20):
+        session.segment(image_id)
+        for y, x in np.ndindex(3, 3):
+            where = box(128 * y + 90 + offset, 128 * y + 94 + offset, 128 * x + 70, 128 * x + 110)
+            wrong = 1 - int(session.labels(image_id).truth.labels[0][where].max())
+            stroke(session, image_id, 0, where, wrong)
+        session.retrain(steps=2)
+        if session.round is not None:
+            session.keep()
+        elif session.model is session.last_round.parent:
+            session.use_anyway()
+    first, second = left
+    assert first and not any(first) and any(second)
