@@ -33,6 +33,16 @@ def test_a_candidate_that_is_as_good_has_learned_from_more():
     assert decide([0.97] * 16, [1.0] * 16).verdict == "keep"
 
 
+def test_where_the_blocks_favour_the_parent_a_lower_agreement_is_for_the_user_to_judge():
+    lower = ([0.7] * 10, [0.75] * 10)
+    assert decide(*lower).verdict == "keep"
+    asked = decide(*lower, favours_parent=True)
+    assert asked.verdict == "preliminary" and "what you left" in asked.sentence
+    assert decide([0.9] * 10, [0.7] * 10, favours_parent=True).verdict == "adopt"
+    forgetful = ([0.3] * 8, [0.9] * 8)
+    assert decide(*lower, guard=forgetful, favours_parent=True).verdict == "keep"
+
+
 def test_a_candidate_that_forgets_more_than_it_gains_is_not_adopted():
     many, little = ([0.9] * 20, [0.5] * 20), ([0.56] * 20, [0.5] * 20)
     assert decide(*many, guard=([0.9, 0.8], [0.9, 0.81])).verdict == "adopt"

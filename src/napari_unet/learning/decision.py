@@ -52,6 +52,7 @@ def decide(
     min_blocks: int = 2,
     *,
     guard: tuple[Scores, Scores] | None = None,
+    favours_parent: bool = False,
 ) -> Decision:
     """Compare a candidate with its parent on the same blocks.
 
@@ -63,6 +64,9 @@ def decide(
         With fewer, the verdict is "preliminary".
     guard : (sequence of float, sequence of float), optional
         Agreement of the candidate and of the parent with the regions that the work began with.
+    favours_parent : bool
+        The values count what was left uncorrected, in which the parent has everything right by definition: a lower
+        agreement then leaves the decision to the user.
 
     Returns
     -------
@@ -93,13 +97,14 @@ def decide(
         f"(gain {after - before:+.3f}, 90 % interval {interval[0]:+.3f} to {interval[1]:+.3f})"
     )
     unsure = interval[0] < -MAX_LOSS
-    if unsure and after <= before:
+    if unsure and after <= before and not favours_parent:
         return Decision("keep", f"The earlier model stays: {numbers}.", before, after, interval, n, kept)
     if forgets:
         sentence = f"The earlier model stays, since the new one forgets: {first}; {numbers}."
         return Decision("keep", sentence, before, after, interval, n, kept)
     if unsure or collapsed:
-        doubt = f"it loses much of what was right ({first})" if collapsed else "it may as well be worse"
+        doubt = "it may as well be worse" if after > before else "it changes more of what you left than it mends"
+        doubt = f"it loses much of what was right ({first})" if collapsed else doubt
         unclear = f"Preliminary: {numbers}; {doubt}. Compare before and after, then keep or discard."
         return Decision("preliminary", unclear, before, after, interval, n, kept)
     reason = "" if after > before else "as good, and it has learned from more; "

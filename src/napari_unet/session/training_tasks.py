@@ -184,7 +184,8 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     before = result.parent_scores
     if start is not checkpoint and result.scores:
         before = score_checkpoint(checkpoint, validation, request.settings)
-    decision = decide(result.scores, before, guard=guard)
+    favours_parent = any(region.soft is not None for region in validation)
+    decision = decide(result.scores, before, guard=guard, favours_parent=favours_parent)
     if not request.measured:
         sentence = "A quick look, not measured: go on painting, or click Retrain to train well and measure."
         decision = replace(decision, sentence=sentence)
