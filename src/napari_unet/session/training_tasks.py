@@ -173,9 +173,12 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     split = split_of(context, request.images, header, request.settings.seed, request.assignment)
     validation = split.validation if request.measured else ()
     start = starting_point(checkpoint, not request.measured, request.settings.seed)
-    if start is not checkpoint:  # what was left of a first look is no better than the rest of it
+    training = split.training
+    if start is not checkpoint:  # a first look: what was left of it is hardly better than the rest
         validation = tuple(replace(region, soft=None) for region in validation)
-    trainer = Trainer(start, split.training, validation, request.settings)
+        if header.ndim == 3:  # too few steps to learn what the corrections say against it
+            training = tuple(replace(region, soft=None) for region in training)
+    trainer = Trainer(start, training, validation, request.settings)
     run_trainer(context, trainer, request.images, request.kept, "training")
     result = trainer.result
     if result.steps == 0:
