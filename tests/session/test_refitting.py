@@ -347,26 +347,34 @@ def test_opening_a_project_starts_no_refit(taught, monkeypatch):
     again.close()
 
 
-def test_what_was_left_of_a_first_look_does_not_judge(session, monkeypatch):
-    left: list[list[bool]] = []
+@pytest.fixture
+def rounds(monkeypatch):
+    """For each round that begins, which crops to learn from and which blocks know what was left uncorrected."""
+    found: list[tuple[list[bool], list[bool]]] = []
     made = Trainer.__init__
 
     def init(self, checkpoint, regions, validation=(), settings=None):
-        left.append([region.soft is not None for region in validation])
+        found.append(tuple([region.soft is not None for region in some] for some in (regions, validation)))
         made(self, checkpoint, regions, validation, settings)
 
-    image, _ = blobs((384, 384))
-    image_id = session.add_image(ImageSource.from_array(image + 0.0, axes="YX", name="new"))
+    monkeypatch.setattr(Trainer, "__init__", init)
+    return found
+
+
+def correct_a_first_look(session, image, ndim, places, times=1):
+    """Begin from nothing, paint what is wrong at some places (y, x), and train, several times."""
+    axes = "YX" if ndim == 2 else "ZYX"
+    image_id = session.add_image(ImageSource.from_array(image + 0.0, axes=axes, name="new"))
     session.settings = replace(session.settings, first_steps=2)
-    session.new_model((ClassInfo("background", "#000000"), ClassInfo("blob", "#e69f00")), None)
+    classes = (ClassInfo("background", "#000000"), ClassInfo("blob", "#e69f00"))
+    session.new_model(classes, None, ndim=ndim)
     session.ensure_labels(image_id)
     stroke(session, image_id, 0, box(18, 23, 18, 23), 1)
     stroke(session, image_id, 0, box(40, 46, 30, 60), 0)
-    monkeypatch.setattr(Trainer, "__init__", init)
-    for offset in (0, 20):
+    for number in range(times):
         session.segment(image_id)
-        for y, x in np.ndindex(3, 3):
-            where = box(128 * y + 90 + offset, 128 * y + 94 + offset, 128 * x + 70, 128 * x + 110)
+        for y, x in places:
+            where = box(y + 20 * number, y + 20 * number + 4, x, x + 40)
             wrong = 1 - int(session.labels(image_id).truth.labels[0][where].max())
             stroke(session, image_id, 0, where, wrong)
         session.retrain(steps=2)
@@ -374,5 +382,18 @@ def test_what_was_left_of_a_first_look_does_not_judge(session, monkeypatch):
             session.keep()
         elif session.model is session.last_round.parent:
             session.use_anyway()
-    first, second = left
-    assert first and not any(first) and any(second)
+
+
+def test_what_was_left_of_a_first_look_does_not_judge(session, rounds):
+    image, _ = blobs((384, 384))
+    places = [(128 * y + 90, 128 * x + 70) for y, x in np.ndindex(3, 3)]
+    correct_a_first_look(session, image, 2, places, times=2)
+    first, second = rounds[-2:]
+    assert any(first[0]) and first[1] and not any(first[1])
+    assert any(second[0]) and any(second[1])
+
+
+def test_what_was_left_of_a_first_look_teaches_no_volume(session, rounds):
+    image, _ = blobs((128, 128))
+    correct_a_first_look(session, np.repeat(image[None], 4, 0), 3, [(80, 20), (100, 60)])
+    assert rounds[-1][0] and not any(rounds[-1][0])
