@@ -88,12 +88,10 @@ def test_what_crops_say_already_stays():
 
 
 def test_of_errors_alone_the_classifier_would_make_up_that_all_was_wrong():
-    crop = stroked()
-    led = replace(crop, soft=np.zeros((2, *crop.labels.shape), np.float32))
-    other = stroked(seed=1)
-    assert taught_voxels(with_pseudo_labels([led, other], model().header, SETTINGS))
+    wrong, other = replace(stroked(), mostly_wrong=True), stroked(seed=1)
+    assert taught_voxels(with_pseudo_labels([wrong, other], model().header, SETTINGS))
     other.known[0, 0, np.flatnonzero(other.known[0, 0])[0]] = False
-    assert not taught_voxels(with_pseudo_labels([led, other], model().header, SETTINGS))
+    assert not taught_voxels(with_pseudo_labels([wrong, other], model().header, SETTINGS))
 
 
 def test_many_channels_are_filtered_in_smaller_pieces():

@@ -354,6 +354,7 @@ def rounds(monkeypatch):
     made = Trainer.__init__
 
     def init(self, checkpoint, regions, validation=(), settings=None):
+        assert all(region.mostly_wrong for region in regions if region.soft is not None)
         found.append(tuple([region.soft is not None for region in some] for some in (regions, validation)))
         made(self, checkpoint, regions, validation, settings)
 

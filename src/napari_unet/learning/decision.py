@@ -103,8 +103,12 @@ def decide(
         sentence = f"The earlier model stays, since the new one forgets: {first}; {numbers}."
         return Decision("keep", sentence, before, after, interval, n, kept)
     if unsure or collapsed:
-        doubt = "it may as well be worse" if after > before else "it changes more of what you left than it mends"
-        doubt = f"it loses much of what was right ({first})" if collapsed else doubt
+        if collapsed:
+            doubt = f"it loses much of what was right ({first})"
+        elif unsure and after <= before:
+            doubt = "it changes more of what you left than it mends"
+        else:
+            doubt = "it may as well be worse"
         unclear = f"Preliminary: {numbers}; {doubt}. Compare before and after, then keep or discard."
         return Decision("preliminary", unclear, before, after, interval, n, kept)
     reason = "" if after > before else "as good, and it has learned from more; "

@@ -131,8 +131,7 @@ def with_pseudo_labels(
     -------
     list of TrainingRegion
         As they were where fewer than two classes are certain or fewer than `FEWEST_KNOWN` voxels are known, where most
-        of these lie in crops in which the screen led the brush (`napari_unet.learning.uncorrected`), in short rounds,
-        and if `teaching` is 0.
+        of these lie in crops that were mostly wrong, in short rounds, and if `teaching` is 0.
 
     References
     ----------
@@ -142,7 +141,7 @@ def with_pseudo_labels(
     """
     known = sum(int(region.known.sum()) for region in regions)
     # A classifier that knows little but errors makes up that all was wrong.
-    errors = sum(int(region.known.sum()) for region in regions if region.soft is not None)
+    errors = sum(int(region.known.sum()) for region in regions if region.mostly_wrong)
     if settings.teaching == 0 or settings.short or known < FEWEST_KNOWN[header.ndim] or errors > known / 2:
         return list(regions)
     pieces = _drawn(regions, header, settings)

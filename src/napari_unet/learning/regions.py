@@ -45,6 +45,8 @@ class TrainingRegion:
         (z, y, x) of the crop's first voxel in the image.
     soft : ndarray of float32, (channels, Z, Y, X), or None
         Scores of another classifier, to learn from where nothing is known; all 0 where it said nothing.
+    mostly_wrong : bool
+        Most of what is known was wrong on screen, which led the brush: it tells little of what is right.
     """
 
     image: Floats
@@ -55,6 +57,7 @@ class TrainingRegion:
     t: int
     origin: tuple[int, int, int]
     soft: Floats | None = None
+    mostly_wrong: bool = False
 
     @property
     def box(self) -> Box:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 SAVE_EVERY = 10.0  # seconds between two states
 LARGEST_SHARE = 0.05  # of the time, at most, goes into writing them
-VERSION = 3
+VERSION = 2
 CROP_ARRAYS = ("labels", "known", "changed", "shown")
 
 Snapshot = tuple[int, Box, dict[str, npt.NDArray[Any]]]

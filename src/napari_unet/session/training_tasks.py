@@ -91,19 +91,23 @@ class TrainOutcome:
 def regions_of(image: KnownImage, header: CheckpointHeader, statistics: Statistics) -> list[TrainingRegion]:
     """Cut the crops of an image, with the channels the network takes, and normalize them."""
     source, _ = matched_source(image.source, header)
-    return [
-        TrainingRegion(
-            image=apply(source.read(crop.t, crop.box), statistics, header.normalization),
-            labels=crop.labels,
-            known=crop.known,
-            weight=np.where(crop.changed, np.float32(CHANGED_WEIGHT), np.float32(1)),
-            image_id=image.image_id,
-            t=crop.t,
-            origin=(crop.box[0].start, crop.box[1].start, crop.box[2].start),
-            soft=uncorrected(crop.labels, crop.known, crop.changed, crop.shown, header.output),
+    regions = []
+    for crop in image.crops:
+        left = uncorrected(crop.labels, crop.known, crop.changed, crop.shown, header.output)
+        regions.append(
+            TrainingRegion(
+                image=apply(source.read(crop.t, crop.box), statistics, header.normalization),
+                labels=crop.labels,
+                known=crop.known,
+                weight=np.where(crop.changed, np.float32(CHANGED_WEIGHT), np.float32(1)),
+                image_id=image.image_id,
+                t=crop.t,
+                origin=(crop.box[0].start, crop.box[1].start, crop.box[2].start),
+                soft=left,
+                mostly_wrong=left is not None,
+            )
         )
-        for crop in image.crops
-    ]
+    return regions
 
 
 def split_of(
@@ -160,6 +164,11 @@ def guard_scores(
     return first, second
 
 
+def _without_left(regions: Sequence[TrainingRegion]) -> tuple[TrainingRegion, ...]:
+    """Return crops in which nothing left uncorrected teaches or is scored."""
+    return tuple(replace(region, soft=None) for region in regions)
+
+
 def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     """Train a candidate; reports what the trainer reports. Cancelling keeps the best so far."""
     from napari_unet.learning.scoring import score_checkpoint
@@ -175,9 +184,9 @@ def train(context: JobContext, request: TrainRequest) -> TrainOutcome:
     start = starting_point(checkpoint, not request.measured, request.settings.seed)
     training = split.training
     if start is not checkpoint:  # a first look: what was left of it is hardly better than the rest
-        validation = tuple(replace(region, soft=None) for region in validation)
+        validation = _without_left(validation)
         if header.ndim == 3:  # too few steps to learn what the corrections say against it
-            training = tuple(replace(region, soft=None) for region in training)
+            training = _without_left(training)
     trainer = Trainer(start, training, validation, request.settings)
     run_trainer(context, trainer, request.images, request.kept, "training")
     result = trainer.result
