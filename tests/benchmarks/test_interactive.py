@@ -59,6 +59,17 @@ def test_same_seed_does_the_same_and_never_exceeds_its_time(kind):
     assert first[-1].seconds <= 30.0
 
 
+def test_an_image_with_nothing_left_to_do_costs_no_more_than_opening_the_next(monkeypatch):
+    from interactive_parts.annotator import Annotator
+
+    annotator, opened = Annotator(task_of("instances"), 0), []
+    monkeypatch.setattr(annotator._hand, "act", lambda *told: None)
+    annotator.work_until(2.5 * annotator.costs.image, None, opened.append)
+    assert len(opened) == 4
+    assert set(opened[:2]) == {0, 1}
+    assert annotator.clock == pytest.approx(3 * annotator.costs.image)
+
+
 def test_strokes_say_what_the_truth_says(tmp_path):
     from interactive_parts.play import record
     from interactive_parts.work import Work

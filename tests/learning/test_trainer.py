@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from napari_unet.errors import DeviceError, TrainingError
 from napari_unet.image.normalize import Normalization
 from napari_unet.jobs import JobContext
+from napari_unet.learning.budget import seconds_of
 from napari_unet.learning.learner import is_untrained
 from napari_unet.learning.preparation import patch_size
 from napari_unet.learning.samples import TrainingRegion, hold_back
 from napari_unet.learning.scoring import Scoring
-from napari_unet.learning.settings import seconds_of
 from napari_unet.learning.trainer import Trainer, TrainSettings
 from napari_unet.model.checkpoint import Checkpoint, default_classes
 from napari_unet.model.config import UNetConfig
@@ -181,8 +181,8 @@ def test_the_time_left_on_the_bar_is_that_of_the_budget(monkeypatch):
 
 
 def test_a_round_ends_when_it_has_learned_what_there_is(monkeypatch):
-    monkeypatch.setattr("napari_unet.learning.settings.LEARNED", {2: 0.8})
-    monkeypatch.setattr("napari_unet.learning.settings.LEAST_STEPS", {2: 20})
+    monkeypatch.setattr("napari_unet.learning.budget.LEARNED", {2: 0.8})
+    monkeypatch.setattr("napari_unet.learning.budget.LEAST_STEPS", {2: 20})
     settings = TrainSettings(seconds=600, threads=1, device="cpu")
     result, reports = finish(Trainer(model(), [region()], [region(1)], settings))
     assert result.stopped_because == "learned"

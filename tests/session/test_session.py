@@ -164,8 +164,8 @@ def test_accepting_a_view_and_a_slice(opened):
 
 def test_a_round_that_ends_early_says_so(opened, monkeypatch):
     session, image_id, _ = opened
-    monkeypatch.setattr("napari_unet.learning.settings.LEARNED", {2: 9.0})
-    monkeypatch.setattr("napari_unet.learning.settings.LEAST_STEPS", {2: 1})
+    monkeypatch.setattr("napari_unet.learning.budget.LEARNED", {2: 9.0})
+    monkeypatch.setattr("napari_unet.learning.budget.LEAST_STEPS", {2: 1})
     session.accept_box(image_id, 0, box(0, 96, 0, 96))
     session.retrain(600)
     assert "The round ended after" in session.last_round.decision.sentence

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from napari_unet.errors import TrainingError
 
-WARM_UP_STEPS = 5
-LAST_RATE = 0.05
 SHORT_ROUND, SHORT_ROUND_STEPS = 15.0, 100  # seconds, or steps, in which preparing much would cost too much
-LEAST_SHARE = 1 / 3  # of a budget in seconds that goes into steps, however long scoring takes
-LOSSES = 20  # steps over which the loss is averaged
-LEARNED = {2: 0.1, 3: 0.3}  # loss below which a round of seconds has no more to learn; what it would add is overfit
-LEAST_STEPS = {2: 100, 3: LOSSES}  # of such a round: outlines come last
 
 
 @dataclass(frozen=True)
@@ -105,53 +98,3 @@ class TrainSettings:
     def short(self) -> bool:
         """Whether the budget is too small to prepare generated images and pseudo-labels."""
         return (self.seconds or math.inf) < SHORT_ROUND or (self.steps or math.inf) < SHORT_ROUND_STEPS
-
-
-def seconds_of(settings: TrainSettings, ready: float, reserve: float = 0.0) -> float:
-    """Return when a round with a budget in seconds makes its last step, counted from its beginning.
-
-    Parameters
-    ----------
-    settings : TrainSettings
-        With the budget; it is exceeded only where getting ready took nearly all of it.
-    ready : float
-        Seconds until the first step: the parent was scored, and pseudo-labels were made.
-    reserve : float
-        Seconds for the last scores; at most half of what is left for the steps.
-    """
-    seconds = settings.seconds or 0.0
-    seconds = max(seconds, ready + LEAST_SHARE * seconds)
-    return seconds - min(reserve, (seconds - ready) / 2)
-
-
-def rate_factor(progress: float, step: int) -> float:
-    """Return the factor on the learning rates: up over the first steps, then down along a cosine.
-
-    Parameters
-    ----------
-    progress : float
-        Share of the budget spent, 0 to 1.
-    step : int
-        Steps done.
-    """
-    falling = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * progress))
-    return falling * min(1.0, (step + 1) / WARM_UP_STEPS)
-
-
-def has_learned(settings: TrainSettings, losses: Sequence[float], steps: int, ndim: int) -> bool:
-    """Return whether the training loss says that all is learned, which is asked in whole rounds of seconds only.
-
-    Parameters
-    ----------
-    settings : TrainSettings
-        Of the round.
-    losses : sequence of float
-        Of the last `LOSSES` steps.
-    steps : int
-        Steps done.
-    ndim : int
-        2 or 3, of the network.
-    """
-    if settings.seconds is None or settings.short or steps < LEAST_STEPS[ndim]:
-        return False
-    return sum(losses) / len(losses) < LEARNED[ndim]

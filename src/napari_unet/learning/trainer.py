@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.errors import DeviceError, TrainingError, UserError
+from napari_unet.learning.budget import LOSSES, Budget, has_learned, rate_factor
 from napari_unet.learning.preparation import check_classes, halved, matched, mean, patch_size
 from napari_unet.learning.rehearsal import rehearsal_for
 from napari_unet.learning.reports import TrainReport, TrainResult
 from napari_unet.learning.sampler import Batch, Sampler
 from napari_unet.learning.samples import TrainingRegion
 from napari_unet.learning.scoring import Scoring, trust_in
-from napari_unet.learning.settings import LOSSES, TrainSettings, has_learned, rate_factor, seconds_of
+from napari_unet.learning.settings import TrainSettings
 
 if TYPE_CHECKING:
     from napari_unet.model.checkpoint import Checkpoint
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["TrainReport", "TrainResult", "TrainSettings", "Trainer"]
 
 REPORT_EVERY = 0.1
-SCORE_EVERY = 6.0
 STATISTICS_BATCHES = 4
 TRUST_DRAWS = range(-4, 0)  # batches by whose patches a parent is judged
 
@@ -87,7 +86,7 @@ class Trainer:
         self._choice = Choice(self._learner, self._scoring)
         self._parent_scores: tuple[float, ...] = ()
         self._losses: list[float] = []
-        self._elapsed = self._ready = 0.0  # seconds so far, and until the first step
+        self._budget = Budget(self.settings)
         self._restarted = False
         self._trust: float | None = None  # in the parent, told before the first step
         self._rehearsal = rehearsal_for(self._learner)
@@ -123,51 +122,51 @@ class Trainer:
         """
         from napari_unet.learning.pseudolabels import with_pseudo_labels
 
-        begin = time.perf_counter() - self._elapsed
+        learner, budget = self._learner, self._budget
+        budget.start()
         reported = -math.inf
-        before = self._elapsed
-        self._parent_scores = self._parent_scores or self._scoring.score(self._learner, should_stop)
-        scored = self._elapsed = time.perf_counter() - begin
-        cost = self._elapsed - before if self._scoring.blocks else 0.0
-        if self._learner.new and self._learner.step_count == 0:
-            self._learner.take_statistics(self._draw(-1 - number) for number in range(STATISTICS_BATCHES))
+        self._parent_scores = self._parent_scores or self._scoring.score(learner, should_stop)
+        cost = budget.tick() if self._scoring.blocks else 0.0
+        scored = budget.elapsed
+        if learner.new and learner.step_count == 0:
+            learner.take_statistics(self._draw(-1 - number) for number in range(STATISTICS_BATCHES))
             self._choice.begin()
         if self._trust is None:
             self._trust = self._trust_in_parent()
-        self._learner.hold_to_parent(self._trust)
+        learner.hold_to_parent(self._trust)
         yield self._report()
-        self._sampler.teach(with_pseudo_labels(self._regions, self._learner.header, self.settings, should_stop))
-        self._ready = time.perf_counter() - begin if self._learner.step_count == 0 else 0.0
-        reason, last_looks = "budget", 1 if self._learner.new else 2  # the second halfway to the parent
-        while self._progress(last_looks * cost) < 1:
+        self._sampler.teach(with_pseudo_labels(self._regions, learner.header, self.settings, should_stop))
+        budget.tick()
+        budget.ready = budget.elapsed if learner.step_count == 0 else 0.0
+        reason, last_looks = "budget", 1 if learner.new else 2  # the second halfway to the parent
+        while budget.progress(learner.step_count, last_looks * cost) < 1:
             if should_stop():
                 reason = "cancelled"
                 break
-            if self._elapsed >= reported + REPORT_EVERY:
-                reported = self._elapsed
+            if budget.elapsed >= reported + REPORT_EVERY:
+                reported = budget.elapsed
                 yield self._report()
             self._step()
-            self._elapsed = time.perf_counter() - begin
-            if has_learned(self.settings, self._losses, self._learner.step_count, self._learner.header.ndim):
+            budget.tick()
+            if has_learned(self.settings, self._losses, learner.step_count, learner.header.ndim):
                 reason = "learned"
                 break
-            if self._scoring.blocks and self._score_is_due(self._elapsed - scored, cost):
+            if self._scoring.blocks and budget.score_is_due(learner.step_count, budget.elapsed - scored, cost):
                 self._choice.look(should_stop)
-                cost, scored = time.perf_counter() - begin - self._elapsed, time.perf_counter() - begin
-                self._elapsed = scored
+                cost, scored = budget.tick(), budget.elapsed
         if reason != "cancelled":
             if self._scoring.blocks:
                 self._choice.look(should_stop)
             if not self.settings.short:
                 self._choice.go_halfway(self._trust, should_stop)
-        self._elapsed = time.perf_counter() - begin
+        budget.tick()
         self._result = TrainResult(
-            checkpoint=self._learner.candidate(self._choice.weights),
+            checkpoint=learner.candidate(self._choice.weights),
             parent_scores=self._parent_scores,
             scores=self._choice.scores,
             stopped_because=reason,
-            steps=self._learner.step_count,
-            seconds=self._elapsed,
+            steps=learner.step_count,
+            seconds=budget.elapsed,
         )
         yield self._report()
 
@@ -179,7 +178,7 @@ class Trainer:
         values = {
             "steps": learner.step_count,
             "slow_down": learner.slow_down,
-            "elapsed": self._elapsed,
+            "elapsed": self._budget.elapsed,
             "batch": self._batch,
             "patch": list(self._patch),
             "restarted": self._restarted,
@@ -208,7 +207,7 @@ class Trainer:
                 f"The training state {str(path)!r} does not belong to this model.", "Start the round again."
             ) from error
         self._choice.load_state(tensors, values["scores"])
-        self._elapsed, self._batch = float(values["elapsed"]), int(values["batch"])
+        self._budget.elapsed, self._batch = float(values["elapsed"]), int(values["batch"])
         self._patch = (values["patch"][0], values["patch"][1], values["patch"][2])
         self._restarted, self._trust = bool(values["restarted"]), values["trust"]
         self._parent_scores = tuple(values["parent_scores"])
@@ -222,21 +221,10 @@ class Trainer:
         draws = TRUST_DRAWS[-1:] if self.settings.short else TRUST_DRAWS
         return trust_in(self._learner, map(self._draw, draws))
 
-    def _progress(self, reserve: float = 0.0) -> float:
-        """How much of the budget is spent, 0 to 1; `reserve` seconds are kept for the last scores."""
-        if self.settings.steps is not None:
-            return self._learner.step_count / self.settings.steps
-        return self._elapsed / seconds_of(self.settings, self._ready, reserve)
-
-    def _score_is_due(self, since: float, cost: float) -> bool:
-        steps = self.settings.steps
-        if steps is not None:  # by steps, so that it is repeatable
-            return self._learner.step_count % max(10, steps // 6) == 0 and self._learner.step_count < steps
-        return since >= max(SCORE_EVERY, 5 * cost)
-
     def _step(self) -> None:
         """Take one step; recover once from a loss that is no number, and from memory running out."""
-        progress, done = min(self._progress(), 1.0), self._learner.step_count
+        done = self._learner.step_count
+        progress = min(1.0, self._budget.progress(done))
         rate = rate_factor(progress, done)
         batch = self._draw(done)
         failed = False
@@ -292,17 +280,14 @@ class Trainer:
         self._learner.restart(self._choice.safe, 0.2)
 
     def _report(self) -> TrainReport:
-        progress, done = min(1.0, self._progress()), self._result is not None
-        left = self._elapsed * (1 - progress) / progress if progress else math.nan
-        if self.settings.seconds is not None:
-            left = max(0.0, seconds_of(self.settings, self._ready) - self._elapsed)
+        budget, steps, done = self._budget, self._learner.step_count, self._result is not None
         return TrainReport(
-            step=self._learner.step_count,
-            seconds=self._elapsed,
-            seconds_left=0.0 if done else left,
+            step=steps,
+            seconds=budget.elapsed,
+            seconds_left=0.0 if done else budget.seconds_left(steps),
             loss=float(np.mean(self._losses)) if self._losses else math.nan,
             score=self._choice.latest,
             parent_score=mean(self._parent_scores),
             best_score=mean(self._choice.scores),
-            progress=1.0 if done else progress,
+            progress=1.0 if done else min(1.0, budget.progress(steps)),
         )
