@@ -25,6 +25,13 @@ GENERAL = "general_parent"  # key of the provenance: the built-in checkpoint who
 QUICK: dict[str, Any] = {"new_rate": 5e-3, "rate": 1e-3, "encoder_rate": 1e-3, "statistics_share": 0.0}
 
 
+def warm_optimizer() -> None:
+    """Have torch import what its optimizers take: it puts that off until the first is made, and it takes seconds."""
+    import torch
+
+    torch.optim.AdamW([torch.zeros(1)])
+
+
 def blank_checkpoint(
     classes: tuple[ClassInfo, ...], ndim: Literal[2, 3], in_channels: int, name: str, seed: int = 0
 ) -> Checkpoint:

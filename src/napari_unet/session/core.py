@@ -37,7 +37,7 @@ from napari_unet.session.state import (
     truth_key,
 )
 from napari_unet.session.steps import LabelStep
-from napari_unet.session.tasks import warm_up
+from napari_unet.session.tasks import warm_up, warm_up_training
 
 
 class SessionCore(Running):
@@ -227,8 +227,10 @@ class SessionCore(Running):
         """Start the worker process of "compute" or "train" before the user needs it; never fails."""
         if self.runner.mode == "process" and lane not in self._warm:
             self._warm.add(lane)
-            checkpoint = self.model.path if self.model is not None and lane == "compute" else None
-            self.runner.submit(warm_up, checkpoint, lane=lane)
+            if lane == "train":
+                self.runner.submit(warm_up_training, lane=lane)
+            else:
+                self.runner.submit(warm_up, self.model.path if self.model is not None else None, lane=lane)
 
     def deliver(self, seconds: float = 0.008) -> None:
         """Do what waited for a stroke, then handle messages of jobs, for about `seconds`.

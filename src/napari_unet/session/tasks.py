@@ -105,8 +105,7 @@ def warm_up(context: JobContext, checkpoint: str | None) -> None:
 
     The first run of a network chooses the machine code of its convolutions, which takes longer than the run.
     """
-    import napari_unet.inference.predictor
-    import napari_unet.learning.learner  # noqa: F401
+    import napari_unet.inference.predictor  # noqa: F401
 
     if checkpoint is None:
         return
@@ -115,6 +114,14 @@ def warm_up(context: JobContext, checkpoint: str | None) -> None:
     size, axes = ((256, 256), "CYX") if header.ndim == 2 else ((16, 64, 64), "CZYX")
     context.check()
     predictor.segment(np.random.default_rng(0).random((header.in_channels, *size), np.float32), axes)
+
+
+def warm_up_training(context: JobContext) -> None:
+    """Import what the first round of training would have to wait for."""
+    import napari_unet.learning.learner  # noqa: F401
+    from napari_unet.learning.quick import warm_optimizer
+
+    warm_optimizer()
 
 
 @lru_cache(maxsize=2)
