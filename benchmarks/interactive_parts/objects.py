@@ -21,7 +21,7 @@ from napari_unet.learning.truth import Point
 
 Array = npt.NDArray[np.int64]
 
-GOOD = 0.8  # IoU from which an object is accepted as it is
+GOOD = 0.8  # IoU from which an object is accepted as it is, and share on true ones from which it is split
 POOR = 0.5  # IoU below which it is drawn again
 MOSTLY = 0.6  # share of an object inside another from which it counts as its part
 FALSE = 0.3  # share of a predicted object on true ones below which it is deleted
@@ -105,6 +105,14 @@ class Objects:
             dict(zip(*(a.tolist() for a in pairs.sizes(side)), strict=True)) for side in ("first", "second")
         )
         known_t = np.bincount(truth[known], minlength=int(truth.max()) + 1)
+        on_truth = np.bincount(second, shared, int(shown.max()) + 1)
+        # To split or delete what covers much else would say that background is an object, or an object background.
+        sound = {p for p, size in sizes_p.items() if on_truth[p] > GOOD * size}
+        holding = {
+            int(p)
+            for t, p, n in zip(first, second, shared, strict=True)
+            if n > MOSTLY * sizes_t[int(t)] and sizes_t[int(t)] >= SMALLEST
+        }
         fixes: list[_Fix] = []
         for t, size in sizes_t.items():
             if t == 0 or size < SMALLEST:
@@ -121,15 +129,14 @@ class Objects:
             if len(parts) > 1 and joined > MOSTLY * size:
                 fixes.append(_Fix("join", joined, tuple((t, int(second[i])) for i in parts)))
                 continue
-            around = [int(second[i]) for i in mine if shared[i] > MOSTLY * size]
+            around = [int(second[i]) for i in mine if shared[i] > MOSTLY * size and int(second[i]) in sound]
             other = self._neighbour(t, around[0], first, second, shared, sizes_t) if around else 0
             if other:
                 fixes.append(_Fix("split", min(size, sizes_t[other]), ((t, around[0]), (other, around[0]))))
             elif best < 0 or iou[best] < POOR:
                 fixes.append(_Fix("draw", size, ((t, 0),)))
-        on_truth = np.bincount(second, shared, int(shown.max()) + 1)
-        for p, size in sizes_p.items():
-            if p and size >= SMALLEST and on_truth[p] < FALSE * size:  # also what an edit left of an object
+        for p, size in sizes_p.items():  # also what an edit left of an object
+            if p and size >= SMALLEST and on_truth[p] < FALSE * size and p not in holding:
                 fixes.append(_Fix("delete", size, ((0, p),)))
         return fixes
 
@@ -215,8 +222,9 @@ class Objects:
         return done
 
     def _background(self, work: Work, index: int, view: Box, clock: float, end: float) -> float | None:
-        """Paint a stroke of background where the truth has none of it; None if there is no room."""
-        free = (self.task.train[index].truth[view] == 0)[0] & ~work.known(index)[view][0]
+        """Paint a stroke of background where there is nothing, also on screen; None if there is no room."""
+        truth, shown = self._seen(work, index, view)
+        free = (truth == 0) & (shown == 0) & ~work.known(index)[view][0]
         fit = room_for_brush(free, self.generator)
         if fit is None:
             return None

@@ -70,6 +70,25 @@ def test_an_image_with_nothing_left_to_do_costs_no_more_than_opening_the_next(mo
     assert annotator.clock == pytest.approx(3 * annotator.costs.image)
 
 
+def test_what_covers_much_else_is_drawn_over_before_it_is_deleted(monkeypatch):
+    from interactive_parts.annotator import Annotator
+
+    truth = np.zeros((64, 64), np.int64)
+    truth[10:20, 10:20], truth[10:20, 20:30] = 1, 2
+    hand = Annotator(task_of("instances"), 0)._hand
+    nothing_known = type("Untouched", (), {"known": lambda self, index: np.zeros((1, 64, 64), bool)})()
+    view = (slice(0, 1), slice(0, 64), slice(0, 64))
+
+    def fixes(shown):
+        monkeypatch.setattr(hand, "_seen", lambda *told: (truth, shown))
+        return sorted((fix.kind, fix.places) for fix in hand._fixes(nothing_known, 0, view))
+
+    assert fixes(np.ones_like(truth)) == [("draw", ((1, 0),)), ("draw", ((2, 0),))]
+    drawn = np.where(truth, truth + 1, 1)
+    assert fixes(drawn) == [("accept", ((1, 2),)), ("accept", ((2, 3),)), ("delete", ((0, 1),))]
+    assert {kind for kind, _ in fixes((truth > 0).astype(np.int64))} == {"split"}
+
+
 def test_strokes_say_what_the_truth_says(tmp_path):
     from interactive_parts.play import record
     from interactive_parts.work import Work

@@ -29,6 +29,15 @@ def test_a_stroke_makes_the_whole_object_and_its_rim_known():
     assert truth.n_known == truth.known.sum()
 
 
+def test_an_object_that_another_is_painted_over_is_not_taken_for_right():
+    truth = Truth(two_squares(), instances=True)
+    truth.paint(0, box((0, 1), (15, 20), (15, 20)), np.ones((1, 5, 5), bool), 3)
+    assert truth.known[0, 0, 13:22, 15:20].all(), "object 3 and its rim"
+    assert not truth.known[0, 0, 10:30, 24:30].any(), "object 1 stays open"
+    truth.paint(0, box((0, 1), (29, 30), (29, 30)), np.ones((1, 1, 1), bool), 0)
+    assert truth.known[0, 0, 10:30, 10:30].all(), "erased some of object 1: the rest is right"
+
+
 def test_a_stroke_on_classes_makes_only_its_voxels_known():
     truth = Truth(two_squares(), instances=False)
     swept = np.zeros((1, 5, 5), bool)

@@ -24,8 +24,8 @@ class Ledger:
     """Labels, prediction and known mask of one image, all (T, Z, Y, X).
 
     Always ``labels == where(known, the user's value, prediction)``: predictions change only what is
-    unknown, and what the user said stays. For instances the object is the unit: touching an object
-    makes its body and a thin rim around it known.
+    unknown, and what the user said stays. For instances the object is the unit: painting or erasing
+    some of an object makes its body and a thin rim around it known.
 
     ::
 

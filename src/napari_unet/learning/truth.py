@@ -57,7 +57,8 @@ class Truth(Ledger):
         if not touched.any():
             return None
         self.see(int(now.max()))
-        ids = np.union1d(now[touched], shadow[touched])
+        # What is left of an object that another one was painted over need not be right: a nucleus in a large blob.
+        ids = np.union1d(now[touched], shadow[touched & (now == 0)])
         return self.commit(t, box, touched, ids[ids > 0] if self.instances else ids[:0])
 
     def paint(self, t: int, box: Sequence[slice], mask: Mask, value: npt.ArrayLike) -> Edit | None:
